@@ -1,0 +1,213 @@
+"""The one door to the git executable.
+
+Git is asked in its machine language only: exit codes, `-z`, full ids. Text is decoded as file
+names are, so that a path of any bytes survives the way there and back.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from git_parallel.errors import GitError, ParallelError
+
+OLDEST = (2, 38)
+USAGE_EXIT = 129
+
+# `git rev-parse --local-env-vars` of git 2.39, what its hooks add, and what hook managers add.
+REPOSITORY_VARIABLES = frozenset(
+    [
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+        "GIT_NAMESPACE",
+        "GIT_QUARANTINE_PATH",
+        "GIT_REFLOG_ACTION",
+        "GIT_EXEC_PATH",
+        "GIT_AUTHOR_DATE",
+        "GIT_EDITOR",
+        "GIT_SEQUENCE_EDITOR",
+        "GIT_CHERRY_PICK_HELP",
+        "GIT_INTERNAL_GETTEXT_SH_SCHEME",
+        "GIT_PUSH_OPTION_COUNT",
+    ]
+)
+CONFIG_VARIABLES = frozenset({"GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"})
+CONFIG_PAIR = re.compile(r"GIT_CONFIG_(KEY|VALUE)_\d+")
+
+# Our own git calls must not set off our own hooks; other people's still run.
+QUIET_HOOKS = {"GIT_PARALLEL_HOOKS": "off", "PRE_COMMIT_ALLOW_NO_CONFIG": "1"}
+
+
+def clean_environment(
+    environment: Mapping[str, str], *, keep_config: bool = False
+) -> dict[str, str]:
+    """The environment without what binds a process to one repository, worktree or hook.
+
+    `keep_config` leaves what the user gave with `git -c`, which is right for git calls on the
+    user's behalf and wrong for the programs that work on a task.
+    """
+
+    def bound(name: str) -> bool:
+        config = name in CONFIG_VARIABLES or CONFIG_PAIR.fullmatch(name) is not None
+        return (
+            name in REPOSITORY_VARIABLES
+            or name.startswith("PRE_COMMIT")
+            or (config and not keep_config)
+        )
+
+    kept = {name: value for name, value in environment.items() if not bound(name)}
+    if "PATH" in kept:
+        folders = kept["PATH"].split(os.pathsep)
+        kept["PATH"] = os.pathsep.join(f for f in folders if Path(f).name != "git-core")
+    return kept
+
+
+class Git:
+    """Git as run in one folder; `variables` are added to the environment of each call."""
+
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, **variables: str
+    ) -> None:
+        self.folder = folder
+        if environment is None:
+            environment = clean_environment(os.environ, keep_config=True)
+        self.environment = {**environment, **QUIET_HOOKS, **variables}
+
+    def at(self, folder: Path, **variables: str) -> "Git":
+        """The same git, run in another folder and with more variables."""
+        return Git(folder, {**self.environment, **variables})
+
+    def run(self, *arguments: str, stdin: str | bytes = b"", ok: Sequence[int] = (0,)) -> "Answer":
+        """Run git to its end; raises GitError unless it exits with one of `ok`."""
+        return self.finish(self.begin(*arguments), stdin, ok)
+
+    def begin(self, *arguments: str, stdin: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+        """Start git without waiting for it; raises ParallelError where it can't be run."""
+        try:
+            return subprocess.Popen(
+                ["git", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError as error:
+            raise _cannot_run(self.folder) from error
+        except (OSError, ValueError) as error:
+            raise ParallelError(f"git can't be run in {self.folder}: {error}") from error
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command line of a git that somebody else supervises, as its hooks may be long."""
+        return ["git", *arguments]
+
+    def finish(
+        self, process: subprocess.Popen[bytes], stdin: str | bytes = b"", ok: Sequence[int] = (0,)
+    ) -> "Answer":
+        """Wait for what `begin` started."""
+        out, err = process.communicate(os.fsencode(stdin) if isinstance(stdin, str) else stdin)
+        answer = Answer(process.returncode, os.fsdecode(out), os.fsdecode(err))
+        if answer.code not in ok:
+            arguments = process.args[1:] if isinstance(process.args, list) else []
+            raise _refusal([str(a) for a in arguments], answer)
+        return answer
+
+    def text(self, *arguments: str, stdin: str | bytes = b"") -> str:
+        """What git printed, without the newline at its end."""
+        return self.run(*arguments, stdin=stdin).out.removesuffix("\n")
+
+    def lines(self, *arguments: str, stdin: str | bytes = b"") -> list[str]:
+        """What git printed, line by line."""
+        return self.run(*arguments, stdin=stdin).out.splitlines()
+
+    def fields(self, *arguments: str, stdin: str | bytes = b"") -> list[str]:
+        """What git printed with `-z`, field by field."""
+        return self.run(*arguments, stdin=stdin).fields
+
+    def says_yes(self, *arguments: str) -> bool:
+        """Exit code 0 as True and 1 as False; anything else raises GitError."""
+        return self.run(*arguments, ok=(0, 1)).code == 0
+
+    def each(
+        self, calls: Sequence[tuple[Path, Sequence[str]]], *, at_once: int = 0
+    ) -> Iterator["Answer | GitError"]:
+        """The answers of many calls in their order, some of them running at the same time."""
+        width = at_once or os.cpu_count() or 1
+        started: list[subprocess.Popen[bytes]] = []
+        for index in range(len(calls)):
+            while len(started) < min(len(calls), index + width):
+                folder, arguments = calls[len(started)]
+                started.append(self.at(folder).begin(*arguments))
+            try:
+                yield self.finish(started[index])
+            except GitError as error:
+                yield error
+
+
+class Answer:
+    """How git exited and what it printed."""
+
+    __slots__ = ("code", "err", "out")
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def fields(self) -> list[str]:
+        """The output of a `-z` call, field by field."""
+        return self.out.removesuffix("\0").split("\0") if self.out else []
+
+
+def check_version(git: Git) -> None:
+    """Raise ParallelError where git is older than what we need."""
+    words = git.text("version").split()
+    found = re.match(r"(\d+)\.(\d+)", words[2]) if len(words) > 2 else None
+    if found and (int(found[1]), int(found[2])) >= OLDEST:
+        return
+    raise ParallelError(
+        f"git {words[2] if len(words) > 2 else '(unknown)'} is too old",
+        hint=f"install git {OLDEST[0]}.{OLDEST[1]} or newer",
+    )
+
+
+def last_words(text: str, *, lines: int = 3) -> str:
+    """The end of what a program wrote on stderr, fit for the end of a message."""
+    said = [line.strip() for line in _safe(text).splitlines() if line.strip()]
+    told = [re.sub(r"^(fatal|error|hint|warning): ", "", line) for line in said]
+    return "; ".join(told[-lines:])
+
+
+def _safe(text: str) -> str:
+    return "".join(c for c in text if c == "\n" or c.isprintable())
+
+
+def _refusal(arguments: Iterable[str], answer: Answer) -> GitError:
+    words = [a for a in arguments if a != "--no-optional-locks"]
+    while len(words) > 1 and words[0] in ("-c", "-C"):
+        words = words[2:]
+    shown = " ".join(words[:2]) if words[:1] == ["worktree"] else words[0] if words else ""
+    said = last_words(answer.err) or f"exit code {answer.code}"
+    hint = ""
+    if answer.code == USAGE_EXIT:
+        hint = f"git {OLDEST[0]}.{OLDEST[1]} or newer is needed: git --version"
+    return GitError(f"git {shown} failed: {said}", hint, code=answer.code)
+
+
+def _cannot_run(folder: Path) -> ParallelError:
+    if not folder.is_dir():
+        return ParallelError(f"the folder {folder} does not exist")
+    return ParallelError("git is not on PATH", hint=f"install git {OLDEST[0]}.{OLDEST[1]} or newer")

@@ -1,0 +1,318 @@
+"""Our files below `.git/parallel/.state/`: tasks, runs, slots, notices.
+
+A file has one writer and is replaced as a whole, so a reader takes no lock and never sees half
+of one. A file that can't be read is an error that names it, never an empty default.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from git_parallel.errors import ParallelError
+from git_parallel.process import Lock, is_held
+from git_parallel.task import Run, Slug, Task, folded
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+LOCK_WAIT_S = 30.0
+STALE_TEMPORARY_S = 60.0
+
+
+def write(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace a file as a whole: after a crash it holds the old content or the new."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_record(path: Path, record: msgspec.Struct, *, durable: bool = True) -> None:
+    """Replace a record, as indented JSON that people can read."""
+    write(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n", durable=durable)
+
+
+def load_record(path: Path, kind: type[T]) -> T:
+    """The record in a file; raises ParallelError where it can't be read, FileNotFoundError where
+    there is none.
+    """
+    try:
+        content = path.read_bytes()
+        return msgspec.json.decode(content, type=kind)
+    except FileNotFoundError:
+        raise
+    except (OSError, msgspec.DecodeError) as error:
+        raise ParallelError(
+            f"{path} can't be read: {error}",
+            hint="was it written by a newer git parallel? Nothing was changed",
+        ) from error
+
+
+def find_record(path: Path, kind: type[T]) -> T | None:
+    """The record in a file, or None where there is no such file."""
+    try:
+        return load_record(path, kind)
+    except FileNotFoundError:
+        return None
+
+
+class Landed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That we were about to land a task: true as soon as `result` is reachable from `target`."""
+
+    tip: str
+    target: str
+    result: str
+    strategy: str
+    version: int = 1
+
+
+class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That a task needs a person, until the person has looked."""
+
+    status: str
+    reason: str
+    time: float
+    run: int
+    version: int = 1
+
+
+class Making(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a `start` under way is about to make; gone when it is through."""
+
+    path: str
+    branch: str
+    made_branch: bool
+    base: str
+    version: int = 1
+
+
+class Restored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That a person brought a task back: the sweep leaves it alone until its tip moves."""
+
+    tip: str
+    version: int = 1
+
+
+class TaskFolder:
+    """The files of one task."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.slug = Slug(path.name)
+
+    @property
+    def record(self) -> Path:
+        """Where `start` wrote what it made."""
+        return self.path / "task.json"
+
+    @property
+    def brief(self) -> Path:
+        """What the agent is told."""
+        return self.path / "brief.md"
+
+    def prompt(self, number: int) -> Path:
+        """What the user asked of a run, byte for byte."""
+        return self.path / f"run-{number}.prompt"
+
+    @property
+    def lock(self) -> Path:
+        """Held for as long as somebody works on the task in the background."""
+        return self.path / "lock"
+
+    def log(self, number: int) -> Path:
+        """What a run printed."""
+        return self.path / f"run-{number}.log"
+
+    @property
+    def alive(self) -> bool:
+        """Whether a runner, or a `start` under way, holds the task."""
+        return is_held(self.lock)
+
+    def task(self) -> Task:
+        """The task; raises FileNotFoundError where a `start` died before it wrote it."""
+        return load_record(self.record, Task)
+
+    def runs(self) -> list[Run]:
+        """All runs, the first one first."""
+        numbers = [int(p.stem[4:]) for p in self.path.glob("run-*.json") if p.stem[4:].isdigit()]
+        return [load_record(self.path / f"run-{n}.json", Run) for n in sorted(numbers)]
+
+    def last_run(self) -> Run | None:
+        """The newest run, or None where there was none."""
+        numbers = [int(p.stem[4:]) for p in self.path.glob("run-*.json") if p.stem[4:].isdigit()]
+        return load_record(self.path / f"run-{max(numbers)}.json", Run) if numbers else None
+
+    def write_run(self, run: Run) -> None:
+        """Replace the record of a run."""
+        write_record(self.path / f"run-{run.number}.json", run)
+
+    @property
+    def making(self) -> Making | None:
+        """What a `start` was about to make, where it did not come to its end."""
+        return find_record(self.path / "making.json", Making)
+
+    def write_making(self, making: Making) -> None:
+        """Say what is about to be made."""
+        write_record(self.path / "making.json", making)
+
+    def made(self) -> None:
+        """Say that all of it was made."""
+        (self.path / "making.json").unlink(missing_ok=True)
+
+    @property
+    def landed(self) -> Landed | None:
+        """What our own merge recorded."""
+        return find_record(self.path / "landed.json", Landed)
+
+    def write_landed(self, landed: Landed) -> None:
+        """Record a merge that is about to land."""
+        write_record(self.path / "landed.json", landed)
+
+    @property
+    def restored(self) -> str | None:
+        """The tip that the branch had when a person brought the task back, if one did."""
+        found = find_record(self.path / "restored.json", Restored)
+        return found.tip if found else None
+
+    def write_restored(self, tip: str) -> None:
+        """Say that a person wants this task to stay, as long as its tip does."""
+        write_record(self.path / "restored.json", Restored(tip))
+
+    @property
+    def notice(self) -> Notice | None:
+        """What waits in the inbox."""
+        return find_record(self.path / "notice.json", Notice)
+
+    def write_notice(self, notice: Notice) -> None:
+        """Put a notice into the inbox."""
+        write_record(self.path / "notice.json", notice)
+
+    def seen(self) -> None:
+        """Take the notice out of the inbox: the person has looked."""
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            (self.path / "notice.json").unlink()
+
+
+class Store:
+    """The state of one repository, whose `parallel` folder lies in its common git dir."""
+
+    def __init__(self, parallel: Path) -> None:
+        self.parallel = parallel
+        self.state = parallel / ".state"
+        self.tasks = self.state / "tasks"
+        self.trash = self.state / "trash"
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything of ours was ever made here."""
+        return self.state.is_dir()
+
+    def create(self) -> None:
+        """Make the folders; raises ParallelError where that is not allowed."""
+        try:
+            self.tasks.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ParallelError(f"{self.state} can't be made: {error.strerror}") from error
+
+    @contextlib.contextmanager
+    def locked(self, *, name: str = "lock", wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+        """Hold the lock for changes to refs, worktrees and slots (or another, by its name);
+        raises ParallelError when somebody else has it for too long.
+        """
+        self.create()
+        path = self.state / name
+        try:
+            lock = Lock.take(path, wait_s=wait_s)
+        except OSError as error:
+            raise ParallelError(f"{path}: {error.strerror}") from error
+        if lock is None:
+            raise ParallelError(
+                f"another git parallel command holds {path}",
+                hint=f"wait for it, or look for it: fuser '{path}'",
+            )
+        with lock:
+            yield
+
+    def queue_up(self, slug: str) -> Path:
+        """Stand in line for a slot; the ticket is to be deleted when one is held."""
+        ticket = self.state / "queue" / f"{time.time_ns():020d}-{slug}"
+        ticket.parent.mkdir(exist_ok=True)
+        ticket.touch()
+        return ticket
+
+    def is_first(self, ticket: Path) -> bool:
+        """Whether nobody who is alive stands before a ticket; tickets of the dead are deleted."""
+        for name in sorted(os.listdir(ticket.parent)):
+            if name >= ticket.name:
+                return True
+            if not self.folder(name.partition("-")[2]).alive:
+                (ticket.parent / name).unlink(missing_ok=True)
+                continue
+            return False
+        return True
+
+    def try_slot(self, limit: int) -> Lock | None:
+        """One of the slots for runs, or None while all are held; it is free when its lock is."""
+        folder = self.state / "slots"
+        folder.mkdir(exist_ok=True)
+        held = (Lock.take(folder / str(number)) for number in range(limit))
+        return next((lock for lock in held if lock), None)
+
+    def folder(self, slug: str) -> TaskFolder:
+        """The files of a task, whether it exists or not."""
+        return TaskFolder(self.tasks / slug)
+
+    def address(self, slug: str) -> Path:
+        """`.git/parallel/<task>`, which leads to the worktree."""
+        return self.parallel / slug
+
+    def folders(self) -> list[TaskFolder]:
+        """The files of every task, by name."""
+        try:
+            names = sorted(entry.name for entry in os.scandir(self.tasks) if entry.is_dir())
+        except FileNotFoundError:
+            return []
+        return [self.folder(name) for name in names if not name.startswith(".")]
+
+    def load_tasks(self) -> list[tuple[TaskFolder, Task]]:
+        """Every task that was claimed, the oldest first."""
+        found = []
+        for folder in self.folders():
+            with contextlib.suppress(FileNotFoundError):
+                found.append((folder, folder.task()))
+        return sorted(found, key=lambda pair: (pair[1].created, pair[1].name))
+
+    def claim(self, task: Task, making: Making) -> TaskFolder:
+        """Take a task's name, under the lock; its files say from then on what is being made."""
+        folder = self.folder(task.slug)
+        if folder.path.exists() and not folder.record.exists():
+            shutil.rmtree(folder.path)  # a claim that died before it said anything
+        folder.path.mkdir()
+        folder.write_making(making)
+        write_record(folder.record, task)
+        return folder
+
+    def taken_slugs(self) -> frozenset[str]:
+        """The folded slugs that a new task can't have."""
+        return frozenset(folded(folder.slug) for folder in self.folders() if folder.record.exists())
+
+    def sweep_temporaries(self) -> None:
+        """Delete what writers that were killed left behind."""
+        oldest = time.time() - STALE_TEMPORARY_S
+        for path in self.state.glob("**/.*.tmp"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()

@@ -1,0 +1,178 @@
+"""Tasks, runs and the status that follows from them. Pure: no git, no files, no clock."""
+
+import enum
+import re
+import unicodedata
+from datetime import datetime
+from typing import NewType
+
+from msgspec import Struct
+
+from git_parallel.errors import UsageError
+
+TaskName = NewType("TaskName", str)
+Slug = NewType("Slug", str)
+
+MAX_NAME_BYTES = 100
+NAME = re.compile(r"[^\W_]([\w.-]*\w)?(/[^\W_]([\w.-]*\w)?)*")
+RESERVED = frozenset({"head"})
+
+
+class Status(enum.StrEnum):
+    """What a task is in, in the words that `list` shows."""
+
+    IDLE = "idle"
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    WAITING = "waiting"
+    STALLED = "stalled"
+    READY = "ready"
+    EMPTY = "empty"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+    MERGED = "merged"
+
+
+class Phase(enum.StrEnum):
+    """How far a run is; written by its runner, and by nobody else while that lives."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    RUNNING = "running"
+    COLLECTING = "collecting"
+    CHECKING = "checking"
+    ENDED = "ended"
+
+    @property
+    def status(self) -> Status:
+        """The status of a living run in this phase."""
+        known = {Phase.QUEUED: Status.QUEUED, Phase.PREPARING: Status.PREPARING}
+        return known.get(self, Status.RUNNING)
+
+
+class Task(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A named piece of work, as `start` made it; git knows everything that changes later."""
+
+    version: int = 1
+    name: TaskName
+    slug: Slug
+    branch: str
+    target: str
+    base: str
+    path: str
+    slot: int
+    ports: tuple[int, ...]
+    created: datetime
+    prompt: str | None = None
+    touch: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
+class Check(Struct, frozen=True, forbid_unknown_fields=True):
+    """A command that had to pass, and how it ended; None is "did not run"."""
+
+    command: str
+    exit_code: int | None
+    seconds: float
+
+
+class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One execution on a task. `exit_code` is negative for a signal, as in Python's subprocess."""
+
+    version: int = 1
+    number: int
+    agent: str | None
+    command: tuple[str, ...]
+    phase: Phase
+    queued: datetime
+    bootstrap: bool = True
+    prompt: str | None = None
+    detail: str = ""
+    pid: int | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    exit_code: int | None = None
+    result: Status | None = None
+    reason: str = ""
+    hint: str = ""
+    head: str | None = None
+    committed: str | None = None
+    breaches: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+def parse_name(text: str) -> TaskName:
+    """The task name that a text stands for, in Unicode's composed form; raises UsageError."""
+    name = unicodedata.normalize("NFC", text)
+    if not name:
+        raise UsageError("a task needs a name", hint="git parallel start fix-login")
+    if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES:
+        raise UsageError(
+            f"the task name `{name[:24]}…` is too long",
+            hint=f"use at most {MAX_NAME_BYTES} bytes",
+        )
+    if not NAME.fullmatch(name) or ".." in name or _has_lock_suffix(name):
+        raise UsageError(
+            f"`{_printable(name)}` can't be a task name",
+            hint="use letters, digits and `.` `_` `-` `/`, beginning with a letter or digit",
+        )
+    if name.casefold() in RESERVED:
+        raise UsageError(f"`{name}` is a reserved name", hint="choose another name")
+    return TaskName(name)
+
+
+def _has_lock_suffix(name: str) -> bool:
+    return any(part.casefold().endswith(".lock") for part in name.split("/"))
+
+
+def _printable(text: str) -> str:
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two names would meet on a file system that folds case or composes letters."""
+    return folded(one) == folded(other)
+
+
+def folded(name: str) -> str:
+    """A name as the most forgiving file system compares it."""
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def slug_of(name: TaskName, taken: frozenset[str]) -> Slug:
+    """The folder name of a task: its name made flat, with a number where that is taken.
+
+    `taken` holds the folded slugs of other tasks.
+    """
+    flat = name.replace("/", "-")
+    slug, number = flat, 2
+    while folded(slug) in taken:
+        slug, number = f"{flat}-{number}", number + 1
+    return Slug(slug)
+
+
+def status_of(
+    run: Run | None, *, alive: bool, merged: bool, moved_on: bool, made: bool = True
+) -> tuple[Status, str]:
+    """A task's status and the reason to show beside it.
+
+    `alive`: somebody holds the lock of its run. `merged`: there is evidence that its tip landed.
+    `moved_on`: its branch is not where its last run left it. `made`: its `start` came to its end.
+    """
+    if alive:
+        return (run.phase.status, run.detail) if run else (Status.PREPARING, "")
+    if not made:
+        return Status.LOST, "its `start` was interrupted"
+    if merged:
+        return Status.MERGED, ""
+    if run is None:
+        return Status.IDLE, ""
+    if run.result is None:
+        return Status.LOST, f"its runner died while {run.phase}"
+    if run.result is Status.EMPTY and moved_on:
+        return Status.IDLE, f"changed since run {run.number}"
+    return run.result, run.reason
