@@ -1,0 +1,333 @@
+"""A repository and its worktrees: what we ask git about refs and worktrees, and tell it."""
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel.errors import GitError, ParallelError
+from git_parallel.git import Git, check_version
+from git_parallel.history import History
+from git_parallel.store import Store
+
+TASK_MARK = "parallel-task"  # in a worktree's admin folder: the slug of its task
+INITIALIZING = "initializing"  # git's own reason for the lock of a worktree it is still making
+
+OPERATIONS = {
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase or am",
+    "MERGE_HEAD": "a merge",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisect",
+    "sequencer": "a sequence of picks",
+    "SQUASH_MSG": "a squash",
+    "MERGE_AUTOSTASH": "an autostash",
+}
+
+# What git writes into a reflog when it makes a commit (GIT_REFLOG_ACTION in git(1)), not when a
+# ref or a HEAD moves to one that exists.
+MADE_HERE = re.compile(
+    r"commit\b|cherry-pick|revert|am\b|.*: Merge made by"
+    r"|(pull --)?rebase.* \((pick|reword|squash|fixup)\)"
+)
+
+
+class Branch(Struct, frozen=True):
+    """A ref as `for-each-ref` told it; `worktree` is where it is checked out."""
+
+    ref: str
+    tip: str
+    tree: str
+    worktree: Path | None
+    current: bool
+
+
+class Worktree(Struct, frozen=True):
+    """A linked worktree, read from its admin folder (gitrepository-layout(5))."""
+
+    admin: Path
+    path: Path
+    slug: str | None
+    locked: str | None
+
+    @property
+    def id(self) -> str:
+        """The name of its admin folder, which stays when the worktree is moved."""
+        return self.admin.name
+
+    @property
+    def branch(self) -> str | None:
+        """The full ref that its HEAD names, or None where HEAD is detached or unreadable."""
+        with contextlib.suppress(OSError):
+            head = (self.admin / "HEAD").read_text().strip()
+            return head.removeprefix("ref: ") if head.startswith("ref: ") else None
+        return None
+
+    @property
+    def operations(self) -> list[str]:
+        """What git is in the middle of here: a rebase, a merge, a bisect and the like."""
+        return [what for name, what in OPERATIONS.items() if (self.admin / name).exists()]
+
+    @property
+    def intact(self) -> bool:
+        """Whether its `.git` file leads back to its admin folder."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            pointer = (self.path / ".git").read_text().strip().removeprefix("gitdir: ")
+            return os.path.samefile(self.path / pointer, self.admin)
+        return False
+
+
+class Repository:
+    """A repository as seen from one folder of it."""
+
+    def __init__(
+        self, git: Git, *, common: Path, git_dir: Path, top: Path | None, bare: bool
+    ) -> None:
+        self.git = git
+        self.common = common
+        self.git_dir = git_dir
+        self.top = top
+        self.bare = bare
+        self.store = Store(common / "parallel")
+
+    @property
+    def main(self) -> Path | None:
+        """The main worktree; None if the repository is bare, or if it can't be known from here."""
+        if self.git_dir == self.common:
+            return self.top
+        beside = self.common.parent
+        if self.common.name == ".git" and (beside / ".git").exists():
+            return beside
+        return None
+
+    @property
+    def current_branch(self) -> str | None:
+        """The branch that HEAD names here, or None where it is detached."""
+        head = (_content(self.git_dir / "HEAD") or "").partition("ref: refs/heads/")
+        return head[2] or None
+
+    @property
+    def place(self) -> Path:
+        """A folder to run git in that no task removes."""
+        return self.main or self.common
+
+    @property
+    def key(self) -> str:
+        """A short text that tells this repository from others on this machine."""
+        return hashlib.sha256(os.fsencode(self.common)).hexdigest()[:12]
+
+    def tag(self, slug: str, run: int) -> str:
+        """What marks the processes of a run."""
+        return f"{self.key}/{slug}/{run}"
+
+    def branches(self, *patterns: str) -> dict[str, Branch]:
+        """The refs that match the patterns (all branches, if none is given), by their full name."""
+        form = "%(objectname)%00%(refname)%00%(worktreepath)%00%(HEAD)%00%(tree)"
+        wanted = patterns or ("refs/heads",)
+        found = {}
+        for line in self.git.lines("for-each-ref", f"--format={form}", *wanted):
+            tip, ref, place, mark, tree = line.split("\0")
+            found[ref] = Branch(ref, tip, tree, Path(place) if place else None, mark == "*")
+        return found
+
+    def made_commits(self, branch: str, worktree: Worktree | None) -> bool:
+        """Whether the reflogs of a branch and of its worktree tell of a commit that was made there,
+        and not merely of moves to commits of others; False where they don't tell.
+        """
+        logs = [self.common / "logs" / "refs" / "heads" / branch]
+        if worktree:
+            logs.append(worktree.admin / "logs" / "HEAD")
+        return any(MADE_HERE.match(words) for log in logs for words in _reflog_words(log))
+
+    def worktrees(self) -> list[Worktree]:
+        """The linked worktrees, in the order of their ids; a broken admin folder is left out."""
+        folder = self.common / "worktrees"
+        try:
+            names = sorted(os.listdir(folder))
+        except FileNotFoundError:
+            return []
+        found = [self.find_worktree(folder / name) for name in names]
+        return [worktree for worktree in found if worktree]
+
+    def find_worktree(self, admin: Path) -> Worktree | None:
+        """The worktree of an admin folder, or None where it has none that can be read."""
+        try:
+            pointer = _content(admin / "gitdir")
+            slug = _content(admin / TASK_MARK)
+            locked = _content(admin / "locked")
+        except OSError:
+            return None
+        if not pointer:
+            return None
+        path = Path(os.path.normpath(admin / pointer)).parent
+        return Worktree(admin, path, slug, locked)
+
+    def mark(self, worktree: Worktree, slug: str) -> None:
+        """Say that a worktree belongs to a task."""
+        (worktree.admin / TASK_MARK).write_text(slug + "\n")
+
+    def worktree_of(self, slug: str) -> Worktree | None:
+        """The worktree of a task, wherever it was moved to."""
+        return next((w for w in self.worktrees() if w.slug == slug), None)
+
+    def add_worktree(self, path: Path, branch: str, base: str, *, create: bool) -> Worktree:
+        """Make a worktree on a branch; raises GitError with git's own words."""
+        new = ["-b", branch, str(path), base] if create else [str(path), branch]
+        self.git.run(*_parallel_checkout(), "worktree", "add", "--quiet", "--no-track", *new)
+        found = next((w for w in self.worktrees() if w.path.resolve() == path.resolve()), None)
+        if found is None:
+            raise ParallelError(f"git made {path} but does not list it")
+        return found
+
+    def history(self, tips: Sequence[str], floor: str) -> History:
+        """The graph above a common ancestor of all tips; `floor` is a guess at one, and where it
+        proves wrong, git is asked for the best.
+        """
+        history = self._history_above(tips, [floor])
+        if all(history.contains(tip, floor) for tip in tips):
+            return history
+        answer = self.git.run("merge-base", "--octopus", *tips, ok=(0, 1))
+        return self._history_above(tips, answer.out.split()[:1])
+
+    def _history_above(self, tips: Iterable[str], floor: Sequence[str]) -> History:
+        asked = "\n".join([*tips, *(f"^{f}" for f in floor)]) + "\n"
+        lines = self.git.lines("rev-list", "--parents", "--stdin", stdin=asked)
+        parents = {}
+        for line in lines:
+            commit, *above = line.split()
+            parents[commit] = tuple(above)
+        return History(parents, floor[0] if floor else None)
+
+    def resolve(self, revision: str) -> str:
+        """The full id of the commit that a revision names; raises ParallelError."""
+        arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", revision + "^{commit}")
+        answer = self.git.run(*arguments, ok=(0, 1, 128))
+        if answer.code:
+            raise ParallelError(f"`{revision}` is not a commit here", hint="git branch --all")
+        return answer.out.strip()
+
+    def short(self, commit: str) -> str:
+        """A commit as git abbreviates it here."""
+        return self.git.text("rev-parse", "--short", commit)
+
+    def settings(self) -> dict[str, str]:
+        """Git's configuration, keys in lower case, the last value of each."""
+        found = {}
+        for field in self.git.fields("config", "--list", "-z"):
+            key, _, value = field.partition("\n")
+            found[key.lower()] = value
+        return found
+
+    def home(self, settings: Mapping[str, str]) -> Path:
+        """The folder that the worktrees of new tasks are made in."""
+        configured = settings.get("parallel.root")
+        if configured:
+            return Path(os.path.normpath(self.place / Path(configured).expanduser()))
+        main = self.main
+        if main and not self._is_submodule() and _is_free_ground(main.parent):
+            return main.with_name(main.name + ".parallel")
+        return self.data_home()
+
+    def data_home(self) -> Path:
+        """The home where there is none beside the repository."""
+        data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+        name = self.main.name if self.main else self.common.name.removesuffix(".git")
+        return Path(data) / "git-parallel" / f"{name or 'repository'}-{self.key}"
+
+    def _is_submodule(self) -> bool:
+        return "modules" in self.common.parts and ".git" in self.common.parts
+
+    def default_branch(
+        self, branches: Mapping[str, Branch], settings: Mapping[str, str]
+    ) -> str | None:
+        """The branch that the repository's main line most likely is, or None."""
+        with contextlib.suppress(OSError):
+            head = (self.common / "refs/remotes/origin/HEAD").read_text().strip()
+            name = head.removeprefix("ref: refs/remotes/origin/")
+            if f"refs/heads/{name}" in branches:
+                return name
+        likely = [settings.get("init.defaultbranch", ""), "main", "master", "trunk"]
+        return next((n for n in likely if n and f"refs/heads/{n}" in branches), None)
+
+
+def repository_at(common: Path, main: Path | None) -> Repository:
+    """A repository of which everything is known already, without asking git."""
+    git = Git(main) if main else Git(common, GIT_DIR=str(common))
+    return Repository(git, common=common, git_dir=common, top=main, bare=main is None)
+
+
+def find_repository(folder: Path) -> Repository:
+    """The repository of a folder, as git's environment has it; raises ParallelError."""
+    asked = ("--path-format=absolute", "--git-common-dir", "--git-dir", "--is-bare-repository")
+    caller = Git(folder, os.environ)
+    answer = caller.run("rev-parse", *asked, "--show-toplevel", ok=(0, 128, 129))
+    lines = answer.out.splitlines()
+    if len(lines) < 3:
+        raise _not_found(folder, answer.err)
+    top = Path(lines[3]) if len(lines) > 3 and (Path(lines[3]) / ".git").exists() else None
+    common, git_dir = Path(lines[0]), Path(lines[1])
+    repository = _seen_from(top, common=common, git_dir=git_dir, bare=lines[2] == "true")
+    if not repository.store.exists:
+        check_version(repository.git)
+    return repository
+
+
+def _seen_from(top: Path | None, *, common: Path, git_dir: Path, bare: bool) -> Repository:
+    if top is None and common.name == ".git" and not bare and (common.parent / ".git").exists():
+        top, git_dir = common.parent, common
+    git = Git(top) if top else Git(common, GIT_DIR=str(common))
+    return Repository(git, common=common, git_dir=git_dir, top=top, bare=bare)
+
+
+def _not_found(folder: Path, said: str) -> ParallelError:
+    if "dubious ownership" in said:
+        return ParallelError(
+            "this repository belongs to another user, and git does not trust it",
+            hint=f"git config --global --add safe.directory '{folder}'",
+        )
+    return ParallelError("not in a git repository", hint="cd into one, or make one: git init")
+
+
+def _reflog_words(log: Path) -> list[str]:
+    try:
+        lines = log.read_bytes().splitlines()
+    except OSError:
+        return []
+    return [os.fsdecode(line.partition(b"\t")[2]) for line in lines]
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return os.fsdecode(path.read_bytes()).removesuffix("\n")
+    except FileNotFoundError:
+        return None
+
+
+def _is_free_ground(folder: Path) -> bool:
+    """Whether worktrees may be made in a folder: writable, and not inside another repository."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    return not any((above / ".git").exists() for above in (folder, *folder.parents))
+
+
+def _parallel_checkout() -> list[str]:
+    """Several checkout workers help on a cold cache, and cost nothing in a large tree."""
+    workers = min(4, os.cpu_count() or 1)
+    return ["-c", f"checkout.workers={workers}", "-c", "checkout.thresholdForParallelism=1000"]
+
+
+def check_branch_name(repository: Repository, branch: str) -> None:
+    """Raise ParallelError unless git allows that name for a branch."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", branch):
+        return
+    try:
+        repository.git.run("check-ref-format", "--branch", branch)
+    except GitError as error:
+        raise ParallelError(
+            f"`{branch}` can't be a branch name", hint="git help check-ref-format"
+        ) from error

@@ -1,0 +1,52 @@
+"""Which of the commands that a project brings the user has approved, by their exact text.
+
+The approval belongs to the clone, so it holds in all of its worktrees, and a command that changes
+by one letter is a new one.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel import store
+
+
+class Trusted(Struct, frozen=True, forbid_unknown_fields=True):
+    """The approved commands, each with its key in front."""
+
+    commands: tuple[str, ...] = ()
+    version: int = 1
+
+
+class Trust:
+    """The approvals of one clone."""
+
+    def __init__(self, state: Path) -> None:
+        self.path = state / "trust.json"
+
+    def approved(self) -> frozenset[str]:
+        """The commands that may run."""
+        return frozenset((store.find_record(self.path, Trusted) or Trusted()).commands)
+
+    def missing(self, commands: Iterable[str]) -> list[str]:
+        """Those of the commands that nobody approved yet."""
+        approved = self.approved()
+        return [command for command in commands if command not in approved]
+
+    def approve(self, commands: Iterable[str]) -> None:
+        """Let these commands run from now on."""
+        kept = sorted(self.approved() | set(commands))
+        store.write_record(self.path, Trusted(tuple(kept)))
+
+    def revoke(self) -> None:
+        """Take back every approval."""
+        store.write_record(self.path, Trusted())
+
+
+def printable(command: str) -> str:
+    """A command as it may be shown on a terminal: control characters escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in command
+    )
