@@ -1,0 +1,68 @@
+"""A preset or a plain command becomes what the runner starts."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel.config import Agent, Loaded
+from git_parallel.errors import ParallelError
+
+MAX_ARGUMENT_BYTES = 120_000  # Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
+
+
+class Call(Struct, frozen=True):
+    """A command line, and whether the brief goes to its standard input."""
+
+    command: tuple[str, ...]
+    stdin: bool
+
+
+def choose(loaded: Loaded, name: str | None, *, trusted: bool) -> str:
+    """The name of the preset to use: the one named, the configured one, or the first whose
+    program is on PATH; raises ParallelError.
+    """
+    presets = loaded.config.agents
+    wanted = name or loaded.config.agent
+    if wanted is None:
+        wanted = next((n for n, agent in presets.items() if shutil.which(agent.command[0])), None)
+    if wanted is None:
+        raise ParallelError(
+            "no agent to give the prompt to",
+            hint=f"install one of {', '.join(presets)}, or name a command: -- COMMAND",
+        )
+    if wanted not in presets:
+        raise ParallelError(
+            f"`{wanted}` is not an agent", hint=f"choose one of {', '.join(presets)}"
+        )
+    program = presets[wanted].command[0]
+    if loaded.origins.get(f"agents.{wanted}.command") == "project" and not trusted:
+        raise ParallelError(
+            f"the agent `{wanted}` comes from the project and is not trusted yet",
+            hint="git parallel trust",
+        )
+    if shutil.which(program) is None:
+        raise ParallelError(
+            f"the agent `{wanted}` needs the program `{program}`, which is not on PATH",
+            hint=f"install {program}, or name another agent: --agent NAME",
+        )
+    return wanted
+
+
+def call_of(preset: Agent | None, command: tuple[str, ...], brief: Path) -> Call:
+    """What to start; a command that is nobody's preset gets the brief on its standard input.
+
+    Raises ParallelError where the brief is too long for an argument.
+    """
+    if preset is None:
+        return Call(command, stdin=True)
+    values: Mapping[str, str] = {"stdin": "", "file": str(brief), "argument": ""}
+    value = values[preset.prompt]
+    if preset.prompt == "argument":
+        value = brief.read_text("utf-8", "surrogateescape")
+        if len(value.encode("utf-8", "surrogateescape")) > MAX_ARGUMENT_BYTES:
+            raise ParallelError(f"the prompt is too long for an argument of `{command[0]}`")
+    return Call(
+        tuple(word.replace("{brief}", value) for word in command), stdin=preset.prompt == "stdin"
+    )
