@@ -1,0 +1,291 @@
+"""What every task is in right now: git's facts and ours put side by side.
+
+What follows from commits alone is remembered beside the task, with the commits as its key, so it
+can't be stale; what follows from files and locks is asked anew each time.
+"""
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel import environment, evidence, store
+from git_parallel.changes import breaches, changes_between
+from git_parallel.errors import GitError, ParallelError
+from git_parallel.evidence import Case, Evidence
+from git_parallel.forecast import trials
+from git_parallel.repository import Branch, Repository, Worktree
+from git_parallel.store import Landed, Notice, TaskFolder
+from git_parallel.task import Run, Status, Task, parse_name, same_name, status_of
+
+FACTS = "facts.json"
+STATUS = ("--no-optional-locks", "status", "--porcelain=v2", "-z", "--no-renames")
+
+
+class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What follows from a tip, its target and what our own merge recorded."""
+
+    tip: str
+    target_tip: str
+    landed: Landed | None
+    own_commits: bool
+    fork: str | None = None
+    ahead: int = 0
+    behind: int = 0
+    files: int = 0
+    insertions: int = 0
+    deletions: int = 0
+    paths: tuple[str, ...] = ()
+    conflicts: tuple[str, ...] | None = None
+    evidence: Evidence | None = None
+    unmerged: str = ""
+    version: int = 1
+
+    def answers(self, case: Case) -> bool:
+        """Whether these are the facts of a case."""
+        return (self.tip, self.target_tip, self.landed, self.own_commits) == (
+            case.tip,
+            case.target_tip,
+            case.landed,
+            case.own_commits,
+        )
+
+
+class TaskView(Struct, frozen=True, kw_only=True):
+    """A task with all that is known of it; None stands for what could not be found out."""
+
+    task: Task
+    folder: TaskFolder
+    run: Run | None
+    alive: bool
+    worktree: Worktree | None
+    tip: str | None
+    target: Branch | None
+    status: Status
+    reason: str
+    facts: Facts | None
+    dirty: int | None
+    notice: Notice | None
+    trouble: str
+    breaches: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Where its worktree is, or where it was made."""
+        return self.worktree.path if self.worktree else Path(self.task.path)
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """How we know that it is merged, if it is."""
+        return self.facts.evidence if self.facts else None
+
+
+class Overview(Struct, frozen=True):
+    """The tasks of a repository and the worktrees that are nobody's task."""
+
+    repository: Repository
+    tasks: list[TaskView]
+    foreign: list[Worktree]
+
+    def find(self, name: str) -> TaskView:
+        """The task of a name; raises ParallelError where there is none."""
+        return find_task(self.tasks, name)
+
+
+def find_task(tasks: Sequence[TaskView], name: str) -> TaskView:
+    """The task of a name or slug among several; raises ParallelError."""
+    wanted = parse_name(name)
+    for view in tasks:
+        if same_name(view.task.name, wanted) or view.task.slug == str(wanted):
+            return view
+    raise no_such_task(name)
+
+
+def no_such_task(name: str) -> ParallelError:
+    """The error for a name that no task has."""
+    return ParallelError(f"there is no task `{name}`", hint="git parallel list")
+
+
+def find_folder(repository: Repository, name: str) -> tuple[TaskFolder, Task]:
+    """The files and the record of a task, without a look at anything else; raises ParallelError."""
+    wanted = parse_name(name)
+    for folder, task in repository.store.load_tasks():
+        if same_name(task.name, wanted) or task.slug == str(wanted):
+            return folder, task
+    raise no_such_task(name)
+
+
+def look(
+    repository: Repository, names: Iterable[str] | None = None, *, files: bool = True
+) -> Overview:
+    """All tasks, or those named, as they are now; raises ParallelError for a name that is none's.
+
+    `files` False leaves the working trees alone, and `dirty` unknown.
+    """
+    tasks = repository.store.load_tasks()
+    if names is not None:
+        tasks = [find_folder(repository, name) for name in dict.fromkeys(names)]
+    worktrees = repository.worktrees()
+    by_slug = {w.slug: w for w in worktrees if w.slug}
+    wanted = {f"refs/heads/{name}" for _, task in tasks for name in (task.branch, task.target)}
+    branches = repository.branches(*sorted(wanted)) if wanted else {}
+    facts = _facts(repository, tasks, by_slug, branches)
+    dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
+    views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
+    known = {folder.slug for folder in repository.store.folders()}
+    return Overview(repository, views, [w for w in worktrees if w.slug not in known])
+
+
+def _view(
+    folder: TaskFolder,
+    task: Task,
+    worktree: Worktree | None,
+    branches: Mapping[str, Branch],
+    facts: Mapping[str, Facts],
+    dirty: Mapping[str, int | None],
+) -> TaskView:
+    alive, run = folder.alive, folder.last_run()
+    branch = branches.get(f"refs/heads/{task.branch}")
+    tip = branch.tip if branch else None
+    known = facts.get(task.slug)
+    status, reason = status_of(
+        run,
+        alive=alive,
+        merged=bool(known and known.evidence),
+        moved_on=bool(run and run.head and tip and run.head != tip),
+        made=alive or folder.making is None,
+    )
+    return TaskView(
+        task=task,
+        folder=folder,
+        run=run,
+        alive=alive,
+        worktree=worktree,
+        tip=tip,
+        target=branches.get(f"refs/heads/{task.target}"),
+        status=status,
+        reason=reason,
+        facts=known,
+        dirty=dirty.get(task.slug),
+        notice=folder.notice,
+        trouble=_trouble(task, worktree, branch),
+        breaches=tuple(breaches(task, known.paths)) if known else (),
+    )
+
+
+def _trouble(task: Task, worktree: Worktree | None, branch: Branch | None) -> str:
+    if worktree is None:
+        return f"its worktree {task.path} is gone"
+    if not worktree.path.is_dir():
+        return f"its worktree {worktree.path} is gone"
+    if not worktree.intact:
+        return f"{worktree.path}/.git does not lead back to this repository"
+    if branch is None:
+        return f"its branch {task.branch} is gone"
+    with contextlib.suppress(ParallelError):
+        record = environment.record_of(worktree)
+        step = record.trouble if record else None
+        return f"its environment is not ready: {step.reason}" if step else ""
+    return "the record of its environment can't be read"
+
+
+def _facts(
+    repository: Repository,
+    tasks: Sequence[tuple[TaskFolder, Task]],
+    worktrees: Mapping[str, Worktree],
+    branches: Mapping[str, Branch],
+) -> dict[str, Facts]:
+    """The facts of every task whose branch and target exist, by slug."""
+    found: dict[str, Facts] = {}
+    unknown: dict[str, Case] = {}
+    floors = []
+    for folder, task in tasks:
+        case = _case(repository, folder, task, worktrees.get(task.slug), branches)
+        if case is None:
+            continue
+        floors.append(task.base)
+        known = _remembered(folder)
+        if known and known.answers(case):
+            found[task.slug] = known
+        else:
+            unknown[task.slug] = case
+    if unknown:
+        with contextlib.suppress(GitError):  # then they stay unknown, and unknown keeps
+            found |= _find_out(repository, unknown, branches, floors[0])
+    return found
+
+
+def _case(
+    repository: Repository,
+    folder: TaskFolder,
+    task: Task,
+    worktree: Worktree | None,
+    branches: Mapping[str, Branch],
+) -> Case | None:
+    branch = branches.get(f"refs/heads/{task.branch}")
+    target = branches.get(f"refs/heads/{task.target}")
+    if branch is None or target is None:
+        return None
+    own = branch.tip != task.base and repository.made_commits(task.branch, worktree)
+    return Case(branch.tip, task.base, task.target, target.tip, folder.landed, own)
+
+
+def _remembered(folder: TaskFolder) -> Facts | None:
+    try:
+        return store.find_record(folder.path / FACTS, Facts)
+    except ParallelError:
+        return None  # only a memory: it is found out again
+
+
+def _find_out(
+    repository: Repository, cases: Mapping[str, Case], branches: Mapping[str, Branch], floor: str
+) -> dict[str, Facts]:
+    history = repository.history(evidence.reached(cases.values()), floor)
+    asked = [evidence.questions(case, history) for case in cases.values()]
+    changes = changes_between(repository.git, [pair for pairs, _ in asked for pair in pairs])
+    merges = trials(
+        repository.git, repository.common, [pair for _, pairs in asked for pair in pairs]
+    )
+    trees = {branch.tip: branch.tree for branch in branches.values()}
+    found = {}
+    for slug, case in cases.items():
+        proof, unmerged = evidence.judge(case, history, changes, merges, trees)
+        fork = case.fork(history)
+        change = changes.get((fork or "", case.tip))
+        merge = merges.get((case.target_tip, case.tip))
+        found[slug] = Facts(
+            tip=case.tip,
+            target_tip=case.target_tip,
+            landed=case.landed,
+            own_commits=case.own_commits,
+            fork=fork,
+            ahead=history.ahead(case.tip, case.target_tip),
+            behind=history.ahead(case.target_tip, case.tip),
+            files=change.files if change else 0,
+            insertions=change.insertions if change else 0,
+            deletions=change.deletions if change else 0,
+            paths=tuple(change.paths) if change else (),
+            conflicts=None if merge and merge.unknown else merge.conflicts if merge else (),
+            evidence=proof,
+            unmerged=unmerged,
+        )
+        _remember(repository.store.folder(slug), found[slug])
+    return found
+
+
+def _remember(folder: TaskFolder, facts: Facts) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a read-only repository can be listed too
+        store.write_record(folder.path / FACTS, facts, durable=False)
+
+
+def _dirty(repository: Repository, worktrees: Sequence[Worktree | None]) -> dict[str, int | None]:
+    """How many uncommitted paths each worktree has, by slug; None where git can't say."""
+    asked = [w for w in worktrees if w and w.slug and w.intact]
+    reader = repository.git.at(repository.place)
+    reader.environment.pop("GIT_DIR", None)
+    answers = reader.each([(w.path, STATUS) for w in asked])
+    return {
+        str(worktree.slug): None if isinstance(answer, GitError) else len(answer.fields)
+        for worktree, answer in zip(asked, answers, strict=True)
+    }
