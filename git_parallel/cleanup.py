@@ -1,0 +1,176 @@
+"""The sweep: tasks that are merged by evidence, finished and safe go into the trash.
+
+It is a sweep over facts, so it does not matter who calls it or how often: the four hooks, every
+command that lists or merges, a runner at its end.
+"""
+
+import contextlib
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from git_parallel import process, safety, store, trash
+from git_parallel.config import Config
+from git_parallel.errors import ParallelError
+from git_parallel.evidence import Evidence
+from git_parallel.landing import remove_dead_scratches
+from git_parallel.overview import Overview, TaskView, look
+from git_parallel.repository import Repository
+from git_parallel.runner import load_config
+from git_parallel.task import Status
+
+DAY_S = 86_400.0
+
+
+class Cleaned(Struct, frozen=True):
+    """A task that went into the trash (or would), and how we know that it is merged."""
+
+    name: str
+    evidence: Evidence
+
+
+class Kept(Struct, frozen=True):
+    """A task that stays, and why."""
+
+    name: str
+    reason: str
+
+
+class Swept(Struct, frozen=True):
+    """The outcome of a sweep."""
+
+    cleaned: tuple[Cleaned, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    recovered: tuple[str, ...] = ()
+
+
+def sweep(
+    repository: Repository,
+    *,
+    asked: bool = False,
+    dry_run: bool = False,
+    overview: Overview | None = None,
+) -> Swept:
+    """Move every task away that is merged and safe to move.
+
+    `asked`: a person wants it now, whatever `cleanup.automatic` says. `dry_run` moves nothing and
+    tells what would happen. Raises ParallelError where the repository can't be read.
+    """
+    if not repository.store.exists:
+        return Swept()
+    rules = load_config(repository).config
+    recovered = () if dry_run else _recover(repository)
+    overview = overview or look(repository, files=False)
+    if not asked and not rules.cleanup.automatic:
+        _keep_house(repository, overview, rules, set())
+        return Swept(recovered=recovered)
+    cleaned: list[Cleaned] = []
+    kept: list[Kept] = []
+    for view in overview.tasks:
+        reason = _why_not_at_all(view, asked=asked)
+        if not reason and view.evidence:
+            reason = _clean(repository, view, rules, dry_run=dry_run)
+        if reason:
+            kept.append(Kept(view.task.name, reason))
+        elif view.evidence:
+            cleaned.append(Cleaned(view.task.name, view.evidence))
+    if not dry_run:
+        _keep_house(repository, overview, rules, {c.name for c in cleaned})
+    return Swept(tuple(cleaned), tuple(kept), recovered)
+
+
+def _recover(repository: Repository) -> tuple[str, ...]:
+    if not trash.unfinished(repository):
+        return ()
+    with repository.store.locked():
+        return tuple(trash.recover(repository))
+
+
+def _why_not_at_all(view: TaskView, *, asked: bool) -> str:
+    if view.alive:
+        return f"it is {view.status}"
+    if view.facts is None:
+        missing = view.task.target if view.target is None else view.task.branch
+        return f"not known whether it is merged: there is no branch {missing}"
+    if view.evidence is None:
+        return view.facts.unmerged
+    if view.status is not Status.MERGED:
+        return f"it is {view.status}"
+    if not asked and view.folder.restored == view.tip:
+        return "you brought it back (git parallel cleanup)"
+    return ""
+
+
+def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bool) -> str:
+    """Move one merged task away; returns why it had to stay, or nothing."""
+    with contextlib.ExitStack() as held:
+        if not dry_run:
+            held.enter_context(repository.store.locked())
+        fresh = next((v for v in look(repository, [view.task.name], files=False).tasks), None)
+        if fresh is None or fresh.tip != view.tip or fresh.evidence != view.evidence:
+            return "it changed a moment ago"
+        if view.worktree and view.worktree.path.exists():
+            subject = safety.Subject(
+                repository, view.folder, view.task, view.worktree, rules.regenerable, False
+            )
+            if reasons := safety.inspect(subject).reasons:
+                return "; ".join(reasons)
+            if not safety.unchanged(subject):
+                return "it changed a moment ago"
+        if not dry_run:
+            why = view.evidence.text if view.evidence else ""
+            trash.move(
+                repository,
+                view.folder,
+                view.task,
+                view.worktree,
+                tip=view.tip,
+                drop_branch=True,
+                why=why,
+            )
+    return ""
+
+
+def _keep_house(repository: Repository, overview: Overview, rules: Config, gone: set[str]) -> None:
+    """What a sweep does on the side: remember the targets for the hooks, and drop what is old."""
+    with contextlib.suppress(OSError, ParallelError):
+        remember_targets(repository, [v for v in overview.tasks if v.task.name not in gone])
+        repository.store.sweep_temporaries()
+        remove_dead_scratches(repository)
+        if trash.has_expired(repository, older_than_s=rules.cleanup.keep_days * DAY_S):
+            process.detach(
+                ["purge", str(repository.common), str(rules.cleanup.keep_days * DAY_S)],
+                folder=repository.common,
+                log=repository.store.state / "purge.log",
+                nice=19,
+            )
+
+
+def remember_targets(repository: Repository, views: Sequence[TaskView]) -> None:
+    """Tell the hooks at which commits the targets were last looked at, so that a shell can see
+    whether one of them moved.
+    """
+    _write_targets(repository, {f"{v.target.tip} {v.target.ref}" for v in views if v.target})
+
+
+def remember_target(repository: Repository, branch: str, tip: str) -> None:
+    """The same for the target of a new task, if it is not known yet."""
+    known = _targets(repository)
+    ref = f"refs/heads/{branch}"
+    if not any(line.endswith(f" {ref}") for line in known):
+        _write_targets(repository, known | {f"{tip} {ref}"})
+
+
+def _targets(repository: Repository) -> set[str]:
+    try:
+        content = (repository.store.state / "targets").read_bytes()
+    except FileNotFoundError:
+        return set()
+    return set(content.decode("utf-8", "surrogateescape").splitlines())
+
+
+def _write_targets(repository: Repository, lines: set[str]) -> None:
+    if lines != _targets(repository):
+        content = "".join(f"{line}\n" for line in sorted(lines))
+        file = repository.store.state / "targets"
+        store.write(file, content.encode("utf-8", "surrogateescape"), durable=False)

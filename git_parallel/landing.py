@@ -1,0 +1,343 @@
+"""Land a task in its target: prepared aside as commits, checked, then one fast-forward.
+
+Until the last step nobody's working tree and no branch has changed, and the last step is git's
+own: `git merge --ff-only` where the target is checked out, a compare-and-swap of the ref where it
+is not. So a merge that is interrupted has either not happened or happened.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from msgspec import Struct
+
+from git_parallel import brief, environment, forecast
+from git_parallel.changes import changes_between
+from git_parallel.config import Loaded
+from git_parallel.errors import GitError, ParallelError, UnsafeError
+from git_parallel.git import QUIET_HOOKS, Git
+from git_parallel.overview import TaskView, look
+from git_parallel.process import Lock, Supervisor, task_environment
+from git_parallel.repository import Branch, Repository, Worktree
+from git_parallel.store import Landed
+from git_parallel.task import Check, Status
+
+TRIES = 3
+SCRATCH = ".scratch"
+
+
+class Prepared(Struct, frozen=True):
+    """A merge that exists as commits and nowhere else yet."""
+
+    result: str
+    target: Branch
+    tip: str
+    strategy: str
+    paths: tuple[str, ...]
+
+
+class ConflictError(ParallelError):
+    """Two tips don't merge; `paths` says where."""
+
+    def __init__(self, message: str, hint: str, paths: tuple[str, ...]) -> None:
+        super().__init__(message, hint)
+        self.paths = paths
+
+
+class TargetMoved(Exception):
+    """Somebody else landed first: what was prepared is out of date."""
+
+
+def refusal(view: TaskView) -> str:
+    """Why a task can't be merged as it is, or nothing."""
+    if view.alive:
+        return f"it is {view.status}"
+    if view.tip is None:
+        return f"its branch {view.task.branch} is gone"
+    if view.target is None:
+        return f"its target {view.task.target} is gone"
+    if view.status is Status.MERGED:
+        return "it is merged already"
+    if view.tip == view.task.base or (view.facts and not view.facts.ahead):
+        return "it has no commit of its own"
+    if view.dirty:
+        return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
+    if view.dirty is None and view.worktree:
+        return "git can't tell whether its worktree is clean"
+    if view.worktree and view.worktree.operations:
+        return f"{view.worktree.operations[0]} is not finished in its worktree"
+    return ""
+
+
+def land(
+    repository: Repository,
+    name: str,
+    loaded: Loaded,
+    *,
+    strategy: str,
+    check: bool,
+    trusted: bool,
+    told: Callable[[str], None],
+) -> Prepared:
+    """Merge one task into its target; raises ParallelError, with nothing changed, where it can't.
+
+    `told` hears what is going on, a line at a time.
+    """
+    for _ in range(TRIES):
+        view = look(repository, [name]).tasks[0]
+        if reason := refusal(view):
+            raise UnsafeError(f"`{view.task.name}` can't be merged: {reason}")
+        prepared = prepare(repository, view, strategy)
+        if check:
+            _check(repository, view, prepared, loaded, trusted=trusted, told=told)
+        _refuse_dirty_paths(prepared)
+        with contextlib.suppress(TargetMoved):
+            with repository.store.locked(name="landing"):
+                _record(view, prepared)
+                _fast_forward(repository, view, prepared)
+            view.folder.seen()
+            return prepared
+    raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
+
+
+def prepare(repository: Repository, view: TaskView, strategy: str) -> Prepared:
+    """Make the commits of a merge, reachable from nothing yet; raises ConflictError."""
+    assert view.tip and view.target  # `refusal` has looked
+    make = {"merge": _merge, "squash": _squash, "rebase": _rebase, "ff": _ff}[strategy]
+    result = make(repository, view, view.target)
+    pair = (view.target.tip, result)
+    paths = changes_between(repository.git, [pair])[pair].paths
+    return Prepared(result, view.target, view.tip, strategy, tuple(paths))
+
+
+def _merged_tree(repository: Repository, view: TaskView, target: Branch) -> str:
+    trial = forecast.trial(repository.git, target.tip, view.tip or "")
+    if trial.unknown:
+        raise ParallelError(f"`{view.task.name}` can't be merged: {trial.unknown}")
+    if trial.conflicts:
+        raise _conflict(view, trial.conflicts)
+    return trial.tree
+
+
+def _conflict(view: TaskView, paths: tuple[str, ...]) -> ConflictError:
+    named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+    task = view.task
+    return ConflictError(
+        f"`{task.name}` conflicts with {task.target} in {named}",
+        f'git -C "$(git parallel path {task.name})" merge {task.target}',
+        paths,
+    )
+
+
+def _merge(repository: Repository, view: TaskView, target: Branch) -> str:
+    tree = _merged_tree(repository, view, target)
+    line = f"{view.tip}\t\tbranch '{view.task.branch}' of .\n"
+    message = repository.git.text("fmt-merge-msg", "--into-name", view.task.target, stdin=line)
+    return _commit(repository.git, tree, (target.tip, view.tip or ""), message)
+
+
+def _squash(repository: Repository, view: TaskView, target: Branch) -> str:
+    tree = _merged_tree(repository, view, target)
+    span = f"{target.tip}..{view.tip}"
+    subjects = repository.git.lines("log", "--reverse", "--no-merges", "--format=%s", span)
+    title = brief.first_line(view.task.prompt) or (subjects[0] if subjects else view.task.name)
+    listed = "\n".join(f"* {subject}" for subject in subjects)
+    message = f"{title}\n\n{listed}\n\nParallel-Task: {view.task.name}\n"
+    return _commit(repository.git, tree, (target.tip,), message)
+
+
+def _ff(_repository: Repository, view: TaskView, target: Branch) -> str:
+    if view.facts is None or view.facts.behind:
+        raise ParallelError(
+            f"`{view.task.name}` can't be fast-forwarded: {target.ref.removeprefix('refs/heads/')}"
+            " has moved on",
+            hint=f"git parallel merge {view.task.name} --strategy rebase",
+        )
+    return view.tip or ""
+
+
+def _commit(git: Git, tree: str, parents: tuple[str, ...], message: str) -> str:
+    signed = git.run("config", "--type=bool", "commit.gpgSign", ok=(0, 1)).out.strip() == "true"
+    arguments = [word for parent in parents for word in ("-p", parent)]
+    arguments += ["-S"] if signed else []
+    return git.text("commit-tree", tree, *arguments, "-F", "-", stdin=message.rstrip("\n") + "\n")
+
+
+def _rebase(repository: Repository, view: TaskView, target: Branch) -> str:
+    fork = view.facts.fork if view.facts else None
+    with scratch(repository, view, view.tip or "") as worktree:
+        git = Git(worktree.path, GIT_EDITOR="false", GIT_SEQUENCE_EDITOR="false")
+        plain = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
+        try:
+            git.run(*plain, "rebase", "--quiet", "--onto", target.tip, fork or target.tip)
+        except GitError as error:
+            paths = tuple(git.fields("diff", "--name-only", "--diff-filter=U", "-z"))
+            if paths:
+                raise _conflict(view, paths) from error
+            raise
+        return git.text("rev-parse", "HEAD")
+
+
+@contextlib.contextmanager
+def scratch(repository: Repository, view: TaskView, commit: str) -> Iterator[Worktree]:
+    """A detached worktree that is gone afterwards; its lock tells others that it is in use."""
+    name = f"{view.task.slug}-{os.getpid()}"
+    path = Path(view.task.path).parent / SCRATCH / name
+    locks = repository.store.state / SCRATCH
+    locks.mkdir(exist_ok=True)
+    lock = Lock.take(locks / name, wait_s=1.0)
+    if lock is None:
+        raise ParallelError(f"{locks / name} is held by another process")
+    with lock:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            repository.git.run("worktree", "add", "--quiet", "--detach", str(path), commit)
+            yield next(w for w in repository.worktrees() if w.path.resolve() == path.resolve())
+        finally:
+            _remove_scratch(repository, path)
+            (locks / name).unlink(missing_ok=True)
+
+
+def _remove_scratch(repository: Repository, path: Path) -> None:
+    """Delete a scratch worktree: all in it was made by us, from commits that exist elsewhere."""
+    for worktree in repository.worktrees():
+        if worktree.path == path or worktree.path == path.resolve():
+            shutil.rmtree(worktree.admin, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+
+
+def is_scratch(worktree: Worktree) -> bool:
+    """Whether a worktree is one of ours that lives for the length of a merge."""
+    return worktree.path.parent.name == SCRATCH
+
+
+def remove_dead_scratches(repository: Repository) -> None:
+    """Delete the scratch worktrees of merges that were killed."""
+    locks = repository.store.state / SCRATCH
+    for worktree in repository.worktrees():
+        if not is_scratch(worktree) or worktree.slug:
+            continue
+        lock = locks / worktree.path.name
+        if not lock.exists():
+            continue
+        held = Lock.take(lock)
+        if held:
+            with held:
+                _remove_scratch(repository, worktree.path)
+                lock.unlink(missing_ok=True)
+
+
+def _check(
+    repository: Repository,
+    view: TaskView,
+    prepared: Prepared,
+    loaded: Loaded,
+    *,
+    trusted: bool,
+    told: Callable[[str], None],
+) -> None:
+    """Run the checks on the prepared result, in a worktree of its own; raises ParallelError."""
+    commands = loaded.config.checks.run
+    if not commands:
+        return
+    if not trusted and loaded.origins.get("checks.run") == "project":
+        raise UnsafeError(
+            f"`{view.task.name}` can't be checked: {environment.UNTRUSTED}",
+            hint="git parallel trust",
+        )
+    log = view.folder.path / "merge.log"
+    with scratch(repository, view, prepared.result) as worktree, open(log, "wb", 0) as output:
+        supervisor = Supervisor(repository.tag(view.task.slug, -1))
+        told(f"preparing {view.task.name} merged into {view.task.target}")
+        record = environment.bootstrap(
+            worktree,
+            repository.main,
+            loaded,
+            trusted=trusted,
+            run=supervisor.run,
+            output=output,
+            base=os.environ,
+        )
+        if step := record.trouble:
+            raise ParallelError(f"the merged result has no environment: {step.reason}; see {log}")
+        for command in commands:
+            told(f"checking {view.task.name} merged into {view.task.target}: {command}")
+            done = _run_check(supervisor, view, worktree, command, loaded, repository, output)
+            if done.exit_code:
+                raise ParallelError(
+                    f"`{view.task.name}` merged into {view.task.target} fails the check"
+                    f" `{command}` with exit code {done.exit_code}",
+                    hint=f"less {log}",
+                )
+
+
+def _run_check(
+    supervisor: Supervisor,
+    view: TaskView,
+    worktree: Worktree,
+    command: str,
+    loaded: Loaded,
+    repository: Repository,
+    output: IO[bytes],
+) -> Check:
+    clean = task_environment(os.environ, worktree.path.resolve())
+    told = environment.variables(view.task, repository.place)
+    ended = supervisor.run(
+        ("sh", "-c", command),
+        folder=worktree.path.resolve(),
+        environment={**clean, **told},
+        output=output,
+        timeout_s=loaded.config.checks.timeout_min * 60,
+    )
+    return Check(command, ended.code, 0.0)
+
+
+def _refuse_dirty_paths(prepared: Prepared) -> None:
+    """Refuse where uncommitted changes in the target's worktree would be overwritten."""
+    place = prepared.target.worktree
+    if place is None or not place.is_dir():
+        return
+    fields = Git(place).fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
+    changed = set(prepared.paths)
+    spaces = {"1": 8, "u": 10}
+    dirty = [field.split(" ", spaces.get(field[0], 1))[-1] for field in fields]
+    touched = [path for path in dirty if path in changed]
+    if touched:
+        raise UnsafeError(
+            f"uncommitted changes in {place} would be overwritten: {', '.join(touched[:5])}",
+            hint=f'git -C "{place}" stash',
+        )
+
+
+def _record(view: TaskView, prepared: Prepared) -> None:
+    """Say what is about to land; true only once the result is reachable from the target."""
+    landed = Landed(prepared.tip, view.task.target, prepared.result, prepared.strategy)
+    view.folder.write_landed(landed)
+
+
+def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) -> None:
+    action = {"GIT_REFLOG_ACTION": f"merge {view.task.branch}", **QUIET_HOOKS}
+    place = prepared.target.worktree
+    ref, old = prepared.target.ref, prepared.target.tip
+    if repository.branches(ref).get(ref, prepared.target).tip != old:
+        raise TargetMoved
+    if place and place.is_dir():
+        git = Git(place, None, **action)
+        quiet = ("--quiet", "--no-stat", "--no-autostash", "--ff-only")
+        try:
+            git.run("merge", *quiet, prepared.result)
+        except GitError as error:
+            if git.text("rev-parse", ref) != old:
+                raise TargetMoved from error
+            raise
+        return
+    try:
+        message = f"merge {view.task.branch}: {prepared.strategy}"
+        repository.git.run("update-ref", "-m", message, ref, prepared.result, old)
+    except GitError as error:
+        raise TargetMoved from error

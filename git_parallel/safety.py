@@ -1,0 +1,251 @@
+"""May a worktree be moved away? Every check fails closed: what can't be found out keeps it.
+
+The order and the reasons follow what plain `git worktree remove` destroys without a word: ignored
+files, edits hidden from status, paused operations, detached commits, nested repositories.
+"""
+
+import fnmatch
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel import environment, process
+from git_parallel.config import Regenerable
+from git_parallel.errors import ParallelError
+from git_parallel.git import Git, clean_environment
+from git_parallel.repository import Repository, Worktree
+from git_parallel.runner import leftovers
+from git_parallel.store import TaskFolder
+from git_parallel.task import Task
+
+MAX_WALKED = 200_000  # entries of ignored folders; beyond that nobody knows what is in there
+STILL_S = 60.0  # a file changed this recently may have a person behind it
+NAMED = 3
+GIT_ARGUMENTS = (
+    *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"),
+    *("-c", "submodule.recurse=false", "--no-optional-locks"),
+)
+STATUS = (*GIT_ARGUMENTS, "status", "--porcelain=v2", "-z", "--no-renames", "-uall")
+
+
+class Subject(Struct, frozen=True):
+    """What is to be moved away. `explicit`: a person named it, so that what the trash keeps may
+    go there, and this terminal may stand in it.
+    """
+
+    repository: Repository
+    folder: TaskFolder
+    task: Task
+    worktree: Worktree
+    regenerable: Regenerable
+    explicit: bool
+
+    @property
+    def git(self) -> Git:
+        """Git in the worktree, bound to nothing that the caller's environment says."""
+        return Git(self.worktree.path, clean_environment(os.environ))
+
+
+class Verdict(Struct, frozen=True):
+    """Why it must stay (nothing, if it may go), and the ignored files that can't be made again."""
+
+    reasons: tuple[str, ...]
+    precious: tuple[str, ...] = ()
+
+
+def inspect(subject: Subject) -> Verdict:
+    """Check whether a worktree may be moved away; never raises for what it finds."""
+    reasons: list[str] = []
+    for check in (_identity, _lock, _activity, _operations, _head, _hidden, _submodules):
+        reasons += _closed(check, subject)
+        if reasons:
+            return Verdict(tuple(reasons))
+    precious: list[str] = []
+    reasons += _closed(lambda s: _content(s, precious), subject)
+    if precious and not subject.explicit:
+        reasons.append(f"ignored files that can't be made again: {_some(precious)}")
+    return Verdict(tuple(reasons), tuple(precious))
+
+
+def _closed(check: Callable[[Subject], Iterator[str]], subject: Subject) -> list[str]:
+    try:
+        return list(check(subject))
+    except (ParallelError, OSError, ValueError) as error:
+        return [f"it could not be checked: {error}"]
+
+
+def unchanged(subject: Subject) -> bool:
+    """A last quick look before the move: nothing uncommitted, nothing under way."""
+    worktree = subject.worktree
+    if worktree.operations or any(_git_locks(worktree)):
+        return False
+    return not subject.git.fields(*STATUS, "--ignore-submodules=none")
+
+
+def _identity(subject: Subject) -> Iterator[str]:
+    worktree = subject.worktree
+    main = subject.repository.main
+    if worktree.path.is_symlink() or (main and worktree.path.resolve() == main.resolve()):
+        yield f"{worktree.path} is not a worktree of a task"
+    elif not worktree.intact:
+        yield f"{worktree.path}/.git does not lead back to this repository (git worktree repair)"
+
+
+def _lock(subject: Subject) -> Iterator[str]:
+    reason = subject.worktree.locked
+    if reason is not None:
+        yield f"it is locked{f': {reason}' if reason else ''} (git worktree unlock)"
+
+
+def _activity(subject: Subject) -> Iterator[str]:
+    folder, worktree = subject.folder, subject.worktree
+    if folder.alive:
+        yield f"it is being worked on (git parallel stop {subject.task.name})"
+        return
+    run = folder.last_run()
+    if run and run.result is None and (left := leftovers(subject.repository, folder, run)):
+        yield f"{_some(left)} still runs (git parallel stop {subject.task.name})"
+        return
+    spare = process.ancestors() if subject.explicit else frozenset({os.getpid()})
+    if inside := process.inside(worktree.path, spare=spare):
+        yield f"{_some(inside)} still uses it"
+    for lock in _git_locks(worktree):
+        yield f"git is at work in it, or died there: {lock}"
+    if not subject.explicit and run is None and _moved_recently(subject):
+        yield "a file in it was changed less than a minute ago"
+
+
+def _git_locks(worktree: Worktree) -> Iterator[Path]:
+    locks = (worktree.admin / name for name in ("index.lock", "HEAD.lock"))
+    return (lock for lock in locks if lock.exists())
+
+
+def _moved_recently(subject: Subject) -> bool:
+    tree = subject.worktree.path
+    changed = subject.git.fields(
+        *GIT_ARGUMENTS, "diff", "--name-only", "-z", subject.task.base, "HEAD"
+    )
+    places = [tree, *(tree / name for name in changed)]
+    newest = max(place.lstat().st_mtime for place in places if os.path.lexists(place))
+    return time.time() - newest < STILL_S
+
+
+def _operations(subject: Subject) -> Iterator[str]:
+    for what in subject.worktree.operations:
+        yield f"{what} is not finished in it"
+    for place in ("rebase-merge/autostash", "rebase-apply/autostash"):
+        if (subject.worktree.admin / place).exists():
+            yield "an autostash waits in it"
+
+
+def _head(subject: Subject) -> Iterator[str]:
+    if not subject.explicit and subject.worktree.branch != f"refs/heads/{subject.task.branch}":
+        yield f"its HEAD is not on {subject.task.branch}"
+
+
+def _content(subject: Subject, precious: list[str]) -> Iterator[str]:
+    """Uncommitted paths are reasons; ignored ones that can't be made again go into `precious`."""
+    fields = subject.git.fields(*STATUS, "--ignore-submodules=none", "--ignored=matching")
+    changed = [_path_of(field) for field in fields if not field.startswith("! ")]
+    if changed:
+        yield f"not committed: {_some(changed)}"
+        return
+    known = environment.record_of(subject.worktree)
+    copied = known.copied if known else {}
+    walked = 0
+    for name in (field[2:] for field in fields if field.startswith("! ")):
+        place = subject.worktree.path / name
+        if name.endswith("/"):
+            nested, count = _nested_repository(place, MAX_WALKED - walked)
+            walked += count
+            if nested:
+                yield f"a repository of its own lies in {nested}"
+        if not _can_be_made_again(place, name, copied, subject.regenerable):
+            precious.append(name)
+
+
+def _path_of(field: str) -> str:
+    """The path in a record of `status --porcelain=v2 -z` (git-status(1))."""
+    spaces = {"1": 8, "2": 9, "u": 10}.get(field[:1], 1)
+    return field.split(" ", spaces)[-1]
+
+
+def _hidden(subject: Subject) -> Iterator[str]:
+    """Edits under assume-unchanged or skip-worktree, found in a copy of the index."""
+    listed = subject.git.fields(*GIT_ARGUMENTS, "ls-files", "-v", "-z")
+    flagged = [field[2:] for field in listed if field[0].islower() or field[0] == "S"]
+    present = [name for name in flagged if os.path.lexists(subject.worktree.path / name)]
+    if not present:
+        return
+    with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
+        index = Path(scratch) / "index"
+        shutil.copyfile(subject.worktree.admin / "index", index)
+        aside = subject.git.at(subject.worktree.path, GIT_INDEX_FILE=str(index))
+        names = "\0".join(present) + "\0"
+        for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
+            aside.run("update-index", flag, "-z", "--stdin", stdin=names)
+        changed = aside.fields("diff-files", "--name-only", "-z")
+    shown = sorted(set(changed) & set(present))
+    if shown:
+        yield f"edited, but hidden from git status: {_some(shown)}"
+
+
+def _submodules(subject: Subject) -> Iterator[str]:
+    """Commits and stashes in submodules that exist nowhere else; edits show in the status."""
+    for modules in _git_dirs(subject.worktree.admin / "modules"):
+        git = Git(modules, {**clean_environment(os.environ), "GIT_DIR": str(modules)})
+        if git.text("rev-list", "-n1", "--all", "HEAD", "--not", "--remotes"):
+            yield f"the submodule {modules.name} has commits that no remote has"
+        if (modules / "refs" / "stash").exists() or (modules / "logs/refs/stash").exists():
+            yield f"the submodule {modules.name} has a stash"
+
+
+def _git_dirs(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        if "HEAD" in files and "objects" in folders:
+            yield Path(place)
+            folders[:] = [name for name in folders if name == "modules"]
+
+
+def _nested_repository(folder: Path, limit: int) -> tuple[str, int]:
+    """The first repository found below an ignored folder, and how many entries were looked at;
+    too many of them count as one.
+    """
+    walked, todo = 0, [str(folder)]
+    while todo:
+        place = todo.pop()
+        with os.scandir(place) as entries:
+            for entry in entries:
+                walked += 1
+                if entry.name == ".git":
+                    return place, walked
+                if entry.is_dir(follow_symlinks=False):
+                    todo.append(entry.path)
+        if walked > limit:
+            return f"{folder}, perhaps: it holds too many files to look at", walked
+    return "", walked
+
+
+def _can_be_made_again(place: Path, name: str, copied: dict[str, str], rules: Regenerable) -> bool:
+    base = place.name
+    if not name.endswith("/"):
+        if any(fnmatch.fnmatchcase(base, pattern) for pattern in rules.files):
+            return True
+        return name in copied and environment.digest_of(place) == copied[name]
+    if place.is_symlink():
+        return False
+    marks = [m for key, m in rules.folders.items() if fnmatch.fnmatchcase(base, key)]
+    beside = [*place.parent.glob("*"), *place.glob("*")] if marks else []
+    names = {path.name for path in beside}
+    return any(fnmatch.filter(names, mark) for group in marks for mark in group)
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(names[:NAMED])
+    more = len(names) - NAMED
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -1,0 +1,390 @@
+"""Move a worktree away with all that belongs to it, and bring it back.
+
+A removal is a few renames. Before the first one a journal says what is about to happen, and refs
+below `refs/parallel/trash/` pin every commit that could otherwise become unreachable. A move that
+was killed is carried on or taken back by `recover`, whichever is the shorter way.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from git_parallel import store
+from git_parallel.errors import GitError, ParallelError, UnsafeError
+from git_parallel.repository import Repository, Worktree
+from git_parallel.store import TaskFolder
+from git_parallel.task import Task, same_name
+
+JOURNAL = "journal.json"
+PINS = "refs/parallel/trash"
+PARKED = ".git.parked"
+MOVING, KEPT, RETURNING = "moving", "kept", "returning"
+
+
+class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was moved away, from where, and how far it is."""
+
+    id: str
+    state: str
+    name: str
+    slug: str
+    branch: str
+    tip: str | None
+    drop_branch: bool
+    path: str | None
+    admin: str | None
+    tree: str | None
+    why: str
+    moved: float
+    settings: tuple[tuple[str, str], ...] = ()
+    version: int = 1
+
+
+class Entry:
+    """One thing in the trash."""
+
+    def __init__(self, repository: Repository, folder: Path, journal: Journal) -> None:
+        self.repository = repository
+        self.folder = folder
+        self.journal = journal
+
+    @property
+    def admin(self) -> Path:
+        """Where the worktree's admin folder rests."""
+        return self.folder / "admin"
+
+    @property
+    def record(self) -> Path:
+        """Where the task's own files rest."""
+        return self.folder / "task"
+
+    @property
+    def reflog(self) -> Path:
+        """Where the branch's reflog rests."""
+        return self.folder / "branch.log"
+
+    def write(self, **changes: object) -> None:
+        """Say how far it is."""
+        self.journal = structs.replace(self.journal, **changes)
+        store.write_record(self.folder / JOURNAL, self.journal)
+
+
+def entries(repository: Repository) -> list[Entry]:
+    """What rests in the trash, the newest last; raises ParallelError where a journal is damaged."""
+    try:
+        names = sorted(os.listdir(repository.store.trash))
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        folder = repository.store.trash / name
+        journal = store.find_record(folder / JOURNAL, Journal)
+        if journal:
+            found.append(Entry(repository, folder, journal))
+    return sorted(found, key=lambda entry: entry.journal.moved)
+
+
+def move(
+    repository: Repository,
+    folder: TaskFolder,
+    task: Task,
+    worktree: Worktree | None,
+    *,
+    tip: str | None,
+    drop_branch: bool,
+    why: str,
+) -> Entry:
+    """Move a task and its worktree into the trash, under the store's lock.
+
+    Whoever calls has made sure that it may go. Raises ParallelError, with everything where it was,
+    where the folder can't be renamed.
+    """
+    name = f"{folder.slug}-{time.time_ns() // 1_000_000:x}"
+    rest = repository.store.trash / name
+    path = worktree.path if worktree and worktree.path.is_dir() else None
+    tree = path.parent / ".trash" / name / "tree" if path else None
+    rest.mkdir(parents=True)
+    journal = Journal(
+        id=name,
+        state=MOVING,
+        name=task.name,
+        slug=folder.slug,
+        branch=task.branch,
+        tip=tip,
+        drop_branch=drop_branch and tip is not None,
+        path=str(path) if path else None,
+        admin=str(worktree.admin) if worktree else None,
+        tree=str(tree) if tree else None,
+        why=why,
+        moved=time.time(),
+        settings=_branch_settings(repository, task.branch) if drop_branch else (),
+    )
+    entry = Entry(repository, rest, journal)
+    entry.write()
+    _keep_reflog(entry)
+    _pin(entry, worktree)
+    try:
+        _carry_away(entry)
+    except OSError as error:
+        _take_back(entry)
+        raise ParallelError(f"{path} can't be moved to the trash: {error.strerror}") from error
+    return entry
+
+
+def _carry_away(entry: Entry) -> None:
+    """The move itself; each step may have been done before."""
+    journal, repository = entry.journal, entry.repository
+    if journal.path and journal.tree:
+        tree = Path(journal.tree)
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        _rename(Path(journal.path), tree)
+        _rename(tree / ".git", tree / PARKED)
+    if journal.admin:
+        _rename(Path(journal.admin), entry.admin)
+    if journal.drop_branch:
+        _drop_branch(entry)
+    with contextlib.suppress(FileNotFoundError):
+        if repository.store.address(journal.slug).is_symlink():
+            repository.store.address(journal.slug).unlink()
+    _rename(repository.store.tasks / journal.slug, entry.record)
+    entry.write(state=KEPT)
+
+
+def _rename(old: Path, new: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if not os.path.lexists(new):
+            os.rename(old, new)
+
+
+def _drop_branch(entry: Entry) -> None:
+    """Delete the branch if it still is where it was pinned; a branch that moved on stays."""
+    journal, git = entry.journal, entry.repository.git
+    with contextlib.suppress(GitError):
+        git.run("update-ref", "-d", f"refs/heads/{journal.branch}", journal.tip or "")
+        if journal.settings:
+            git.run("config", "--local", "--remove-section", f"branch.{journal.branch}")
+
+
+def _branch_settings(repository: Repository, branch: str) -> tuple[tuple[str, str], ...]:
+    prefix = f"branch.{branch}."
+    found = repository.git.run("config", "--local", "--list", "-z", ok=(0, 1)).fields
+    pairs = (field.partition("\n") for field in found)
+    return tuple((key, value) for key, _, value in pairs if key.startswith(prefix))
+
+
+def _branch_log(repository: Repository, branch: str) -> Path:
+    return repository.common / "logs" / "refs" / "heads" / branch
+
+
+def _keep_reflog(entry: Entry) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(_branch_log(entry.repository, entry.journal.branch), entry.reflog)
+
+
+def _pin(entry: Entry, worktree: Worktree | None) -> None:
+    """Pin the tip, the HEAD and every commit that their reflogs name."""
+    wanted = [entry.journal.tip] if entry.journal.tip else []
+    wanted += _commits_in(entry.reflog)
+    if worktree:
+        wanted += _commits_in(worktree.admin / "logs" / "HEAD")
+        wanted += _loose_refs(worktree.admin)
+    existing = _existing(entry.repository, list(dict.fromkeys(wanted)))
+    lines = [f"create {PINS}/{entry.journal.id}/{n} {oid}\n" for n, oid in enumerate(existing)]
+    if lines:
+        entry.repository.git.run("update-ref", "--stdin", stdin="".join(lines))
+
+
+def _commits_in(log: Path) -> list[str]:
+    try:
+        lines = log.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+    found = [oid for line in lines for oid in line.split(" ", 2)[:2]]
+    return [oid for oid in found if oid.strip("0")]
+
+
+def _loose_refs(admin: Path) -> list[str]:
+    """The commits that a worktree's own refs name: a detached HEAD, refs/worktree, bisect."""
+    files = [admin / "HEAD", admin / "ORIG_HEAD"]
+    files += [path for path in (admin / "refs").glob("**/*") if path.is_file()]
+    words = [path.read_text("utf-8", "replace").strip() for path in files if path.is_file()]
+    return [word for word in words if len(word) in (40, 64) and " " not in word]
+
+
+def _existing(repository: Repository, oids: list[str]) -> list[str]:
+    if not oids:
+        return []
+    asked = "".join(f"{oid}\n" for oid in oids)
+    answers = repository.git.lines("cat-file", "--batch-check=%(objectname)", stdin=asked)
+    return [oid for oid, answer in zip(oids, answers, strict=True) if answer == oid]
+
+
+def _unpin(entry: Entry) -> None:
+    refs = entry.repository.branches(f"{PINS}/{entry.journal.id}")
+    lines = [f"delete {ref}\n" for ref in refs]
+    if lines:
+        entry.repository.git.run("update-ref", "--stdin", stdin="".join(lines))
+
+
+def find(repository: Repository, name: str | None) -> Entry:
+    """What to bring back: the newest thing in the trash, the newest of a task's name, or the one of
+    an id; raises ParallelError where there is none.
+    """
+    kept = [entry for entry in entries(repository) if entry.journal.state != MOVING]
+    if not kept:
+        raise ParallelError("the trash is empty", hint="git parallel list")
+    if name is None:
+        return kept[-1]
+    for entry in reversed(kept):
+        if entry.journal.id == name or same_name(entry.journal.name, name):
+            return entry
+    raise ParallelError(f"`{name}` is not in the trash", hint="git parallel undo --list")
+
+
+def bring_back(entry: Entry) -> Path | None:
+    """Bring a task back as it was, under the store's lock; returns where its worktree is.
+
+    Raises UnsafeError, with nothing changed, where something new stands in its place.
+    """
+    _make_sure_there_is_room(entry)
+    entry.write(state=RETURNING)
+    return _carry_back(entry)
+
+
+def _make_sure_there_is_room(entry: Entry) -> None:
+    journal, taken = entry.journal, entry.repository.store
+    for folder, task in taken.load_tasks():
+        if same_name(task.name, journal.name) or folder.slug == journal.slug:
+            raise UnsafeError(
+                f"there is a new task `{task.name}`", hint=f"git parallel remove {task.name}"
+            )
+    if journal.path and journal.tree and os.path.lexists(journal.path):
+        raise UnsafeError(f"{journal.path} exists again", hint="move it away first")
+    if not journal.drop_branch:
+        return
+    ref = f"refs/heads/{journal.branch}"
+    branch = entry.repository.branches(ref).get(ref)
+    if branch and branch.tip != journal.tip:
+        raise UnsafeError(
+            f"the branch {journal.branch} exists again, at another commit",
+            hint=f"git branch -m {journal.branch} other-name",
+        )
+
+
+def _carry_back(entry: Entry) -> Path | None:
+    """The way back; each step may have been done before."""
+    journal, repository = entry.journal, entry.repository
+    _restore_branch(entry)
+    path = Path(journal.path) if journal.path else None
+    if path and journal.tree:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _rename(Path(journal.tree), path)
+        _rename(path / PARKED, path / ".git")
+    if journal.admin and entry.admin.exists():
+        _return_admin(entry, path)
+    _rename(entry.record, repository.store.tasks / journal.slug)
+    if path:
+        link(repository, journal.slug, path)
+    _forget(entry)
+    return path
+
+
+def _restore_branch(entry: Entry) -> None:
+    journal, git = entry.journal, entry.repository.git
+    if not journal.drop_branch or not journal.tip:
+        return
+    ref = f"refs/heads/{journal.branch}"
+    if ref not in entry.repository.branches(ref):
+        git.run("update-ref", ref, journal.tip, "0" * len(journal.tip))
+        log = _branch_log(entry.repository, journal.branch)
+        if entry.reflog.exists():
+            log.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(entry.reflog, log)
+    for key, value in journal.settings:
+        git.run("config", "--local", key, value)
+
+
+def _return_admin(entry: Entry, path: Path | None) -> None:
+    """Put the admin folder back, under a new id where another worktree took the old one."""
+    old = Path(entry.journal.admin or "")
+    admin, number = old, 1
+    while admin.exists():
+        admin, number = old.with_name(f"{old.name}{number}"), number + 1
+    admin.parent.mkdir(exist_ok=True)
+    if path and admin != old:
+        (path / ".git").write_text(f"gitdir: {admin}\n")
+    os.rename(entry.admin, admin)
+
+
+def link(repository: Repository, slug: str, path: Path) -> None:
+    """Make a task's address lead to its worktree."""
+    address = repository.store.address(slug)
+    if os.path.normpath(path) == os.path.normpath(address):
+        return  # the home is `.git/parallel` itself: the worktree is its own address
+    with contextlib.suppress(FileNotFoundError):
+        if address.is_symlink():
+            address.unlink()
+    address.symlink_to(os.path.relpath(path, address.parent.resolve()), target_is_directory=True)
+
+
+def _take_back(entry: Entry) -> None:
+    """Undo what there is of a move that did not come to its end."""
+    _carry_back(entry)
+
+
+def _forget(entry: Entry) -> None:
+    _unpin(entry)
+    if entry.journal.tree:
+        with contextlib.suppress(OSError):
+            Path(entry.journal.tree).parent.rmdir()
+            Path(entry.journal.tree).parent.parent.rmdir()
+    shutil.rmtree(entry.folder)
+    with contextlib.suppress(OSError):
+        entry.repository.store.trash.rmdir()
+
+
+def recover(repository: Repository) -> list[str]:
+    """Carry every move that was killed to its end, under the store's lock; returns their names."""
+    done = []
+    for entry in entries(repository):
+        if entry.journal.state == RETURNING:
+            _carry_back(entry)
+            done.append(entry.journal.name)
+        elif entry.journal.state == MOVING:
+            _take_back(entry)
+            done.append(entry.journal.name)
+    return done
+
+
+def unfinished(repository: Repository) -> bool:
+    """Whether a move was killed; cheap, and without the lock."""
+    return any(entry.journal.state != KEPT for entry in entries(repository))
+
+
+def purge(repository: Repository, *, older_than_s: float) -> list[str]:
+    """Delete what has been in the trash for longer than that many seconds; returns the names."""
+    gone = []
+    for entry in list(_expired(repository, older_than_s)):
+        if entry.journal.tree:
+            shutil.rmtree(Path(entry.journal.tree).parent, ignore_errors=True)
+        with repository.store.locked():
+            _forget(entry)
+        gone.append(entry.journal.name)
+    return gone
+
+
+def _expired(repository: Repository, older_than_s: float) -> Iterator[Entry]:
+    limit = time.time() - older_than_s
+    for entry in entries(repository):
+        if entry.journal.state == KEPT and entry.journal.moved < limit:
+            yield entry
+
+
+def has_expired(repository: Repository, *, older_than_s: float) -> bool:
+    """Whether something has been in the trash for longer than that many seconds."""
+    return next(_expired(repository, older_than_s), None) is not None
