@@ -1,0 +1,1 @@
+"""One verb a file: options, one call into the core, one rendering."""

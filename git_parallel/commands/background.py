@@ -1,0 +1,25 @@
+"""The processes of ours that nobody watches: a run, and the emptying of the trash."""
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from git_parallel import cleanup, runner, trash
+from git_parallel.errors import EXIT_BUG, ParallelError
+from git_parallel.repository import repository_at
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Be the background process that the arguments describe; its log gets what goes wrong."""
+    kind, *rest = arguments
+    try:
+        if kind == "runner":
+            cleanup.sweep(runner.main(rest[0]))
+        else:
+            trash.purge(repository_at(Path(rest[0]), None), older_than_s=float(rest[1]))
+    except ParallelError as error:
+        print(f"✗ {error}")  # noqa: T201 - stdout is the log here
+    except Exception:  # nobody is there to see it: the log is
+        traceback.print_exc()
+        return EXIT_BUG
+    return 0

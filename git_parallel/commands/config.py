@@ -1,0 +1,79 @@
+"""`git parallel config`: what is configured, and where."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from git_parallel import config, output, store
+from git_parallel.errors import ParallelError, UsageError
+from git_parallel.repository import find_repository
+from git_parallel.runner import load_config
+
+
+@click.group("config", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Show the configuration, and the file that each key comes from."""
+    if context.invoked_subcommand is None:
+        show()
+
+
+def show() -> None:
+    """Print every key with its value and its origin."""
+    loaded = load_config(find_repository(Path.cwd()))
+    values = _flat(msgspec.to_builtins(loaded.config))
+    rows = [[key, _toml(value), loaded.origins.get(key, "defaults")] for key, value in values]
+    output.answer(output.table([row for row in rows if row[1]], width=output.terminal_width()))
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        nested = isinstance(value, dict)
+        found += _flat(value, f"{prefix}{key}.") if nested else [(prefix + key, value)]
+    return found
+
+
+def _toml(value: Any) -> str:
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+@command.command("set")
+@click.argument("key")
+@click.argument("value")
+def set_key(key: str, value: str) -> None:
+    """Write a key of this clone's own file; the value is TOML, or else a text."""
+    import tomli_w
+
+    repository = find_repository(Path.cwd())
+    file = repository.store.parallel / "config.toml"
+    table = tomllib.loads(file.read_text("utf-8")) if file.exists() else {}
+    place = table
+    *sections, last = key.split(".")
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise UsageError(f"`{key}` is not a key")
+    place[last] = _parse(value)
+    old = file.read_bytes() if file.exists() else None
+    repository.store.create()
+    store.write(file, tomli_w.dumps(table).encode())
+    try:
+        config.load(repository.main, file)
+    except ParallelError:
+        if old is None:
+            file.unlink()
+        else:
+            store.write(file, old)
+        raise
+    output.tell(output.DONE, f"{key} is {_toml(place[last])} in this clone")
+
+
+def _parse(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

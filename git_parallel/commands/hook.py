@@ -1,0 +1,86 @@
+"""`git parallel hook <name>`: what the shims call, once they have found something to do."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from git_parallel import cleanup, environment, output
+from git_parallel.commands import render
+from git_parallel.errors import ParallelError
+from git_parallel.git import clean_environment
+from git_parallel.process import Stopped, Supervisor
+from git_parallel.repository import Repository, find_repository
+from git_parallel.runner import is_trusted, load_config
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what a hook is there for. Always returns 0: a hook of ours never makes git fail."""
+    name, *rest = arguments or [""]
+    old, _, flag = _checkout_arguments(rest)
+    kept = clean_environment(os.environ)
+    os.environ.clear()
+    os.environ.update(kept)
+    try:
+        repository = find_repository(Path.cwd())
+        if not repository.store.exists:
+            return 0
+        if name == "post-checkout" and _is_new_worktree(repository, old, flag):
+            _bootstrap(repository)
+        render.tell_swept(repository, cleanup.sweep(repository))
+    except (ParallelError, Stopped) as error:
+        output.tell(output.WARNING, f"git parallel: {error}")
+    except Exception:  # git must not fail because of us, and the user must hear of it
+        traceback.print_exc()
+    return 0
+
+
+def _checkout_arguments(given: Sequence[str]) -> tuple[str, str, str]:
+    """What git passes to post-checkout; pre-commit passes it in the environment instead."""
+    if len(given) == 3:
+        return given[0], given[1], given[2]
+    names = ("PRE_COMMIT_FROM_REF", "PRE_COMMIT_TO_REF", "PRE_COMMIT_CHECKOUT_TYPE")
+    old, new, flag = (os.environ.get(name, "") for name in names)
+    return old, new, flag
+
+
+def _is_new_worktree(repository: Repository, old: str, flag: str) -> bool:
+    linked = repository.git_dir != repository.common
+    return flag == "1" and bool(old) and not old.strip("0") and linked
+
+
+def _bootstrap(repository: Repository) -> None:
+    """Make a worktree usable that somebody else has just made, in the foreground."""
+    worktree = repository.find_worktree(repository.git_dir)
+    loaded = load_config(repository)
+    if worktree is None or worktree.slug or not loaded.config.environment.foreign:
+        return
+    log = worktree.admin / "parallel.log"
+    with log.open("ab", 0) as file:
+        record = environment.bootstrap(
+            worktree,
+            repository.main,
+            loaded,
+            trusted=is_trusted(repository, loaded),
+            run=Supervisor(f"{repository.key}/{worktree.id}").run,
+            output=file,
+            base=os.environ,
+            told=lambda step: output.tell(output.BUSY, step),
+        )
+    tell_record(record, worktree.path)
+    sys.stderr.flush()
+
+
+def tell_record(record: environment.Record, path: Path) -> None:
+    """Narrate what a bootstrap came to."""
+    trouble = record.trouble
+    if trouble is None:
+        files = f", {output.count(len(record.copied), 'file')} copied" if record.copied else ""
+        steps = [f"{s.name} {s.seconds:g}s" for s in record.steps if s.name != "files"]
+        output.tell(output.DONE, f"{path} is ready{files}{': ' if steps else ''}{', '.join(steps)}")
+        return
+    hint = f"less {record.log}"
+    if trouble.outcome == environment.BLOCKED:
+        hint = "git parallel trust, then git parallel bootstrap"
+    output.tell(output.WARNING, f"{path} is not ready: {trouble.reason}", hint=hint)

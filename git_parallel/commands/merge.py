@@ -1,0 +1,116 @@
+"""`git parallel merge`: land tasks in their targets, deliberately."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from git_parallel import cleanup, landing, output
+from git_parallel.commands import render
+from git_parallel.config import STRATEGIES
+from git_parallel.errors import ParallelError, UsageError
+from git_parallel.overview import TaskView, find_folder, look
+from git_parallel.process import Stopped
+from git_parallel.repository import Repository, find_repository
+from git_parallel.runner import is_trusted, load_config
+from git_parallel.task import Status
+
+
+@click.command("merge")
+@click.argument("tasks", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every task that is ready.")
+@click.option("--strategy", type=click.Choice(STRATEGIES), help="How to make the result.")
+@click.option("--no-check", is_flag=True, help="Without the checks on the merged result.")
+@click.option("--allow-breaches", is_flag=True, help="Also what broke its constraints.")
+@click.option("--dry-run", is_flag=True, help="Only say what would happen.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(
+    tasks: tuple[str, ...],
+    strategy: str | None,
+    *,
+    everything: bool,
+    no_check: bool,
+    allow_breaches: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Merge tasks into their targets, one onto the other.
+
+    Each result is prepared aside and checked before the target moves to it in one step.
+    """
+    if bool(tasks) == everything:
+        raise UsageError("name tasks, or use --all", hint="git parallel review")
+    repository = find_repository(Path.cwd())
+    loaded = load_config(repository)
+    chosen = strategy or loaded.config.merge.strategy
+    names = _names(repository, tasks)
+    landed: list[dict[str, str]] = []
+    refused: list[dict[str, str]] = []
+    for name in names:
+        try:
+            view = look(repository, [name]).tasks[0]
+            _refuse_breaches(view, allowed=allow_breaches)
+            if dry_run:
+                commit = _try(repository, view, chosen)
+            else:
+                prepared = landing.land(
+                    repository,
+                    name,
+                    loaded,
+                    strategy=chosen,
+                    check=not no_check,
+                    trusted=is_trusted(repository, loaded),
+                    told=lambda line: output.tell(output.BUSY, line),
+                )
+                commit = prepared.result
+                _tell_landed(repository, view, prepared)
+            landed.append({"name": name, "commit": commit})
+        except Stopped as error:
+            raise KeyboardInterrupt from error
+        except ParallelError as error:
+            refused.append({"name": name, "reason": error.message})
+            output.error(error)
+    if not dry_run and landed:
+        render.tell_swept(repository, cleanup.sweep(repository))
+    if as_json:
+        output.json({"version": 1, "landed": landed, "refused": refused})
+    elif not names:
+        output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
+    return 1 if refused else 0
+
+
+def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
+    if tasks:
+        found = [find_folder(repository, task)[1] for task in tasks]
+        return list(dict.fromkeys(str(task.name) for task in found))
+    ready = [view for view in look(repository).tasks if view.status is Status.READY]
+    return [str(view.task.name) for view in ready]
+
+
+def _refuse_breaches(view: TaskView, *, allowed: bool) -> None:
+    if view.breaches and not allowed:
+        raise ParallelError(
+            f"`{view.task.name}` changed what it may not: {', '.join(view.breaches[:5])}",
+            hint=f"git parallel merge {view.task.name} --allow-breaches",
+        )
+
+
+def _try(repository: Repository, view: TaskView, strategy: str) -> str:
+    if reason := landing.refusal(view):
+        raise ParallelError(f"`{view.task.name}` can't be merged: {reason}")
+    prepared = landing.prepare(repository, view, strategy)
+    files = output.count(len(prepared.paths), "path")
+    words = f"{view.task.name} would be merged into {view.task.target} ({strategy}), {files}"
+    output.tell(output.NOTHING, words)
+    return prepared.result
+
+
+def _tell_landed(repository: Repository, view: TaskView, prepared: landing.Prepared) -> None:
+    facts: dict[str, Any] = {"how": prepared.strategy, "at": repository.short(prepared.result)}
+    size = render.changes_of(view)
+    words = (
+        f"{view.task.name} merged into {view.task.target} ({facts['how']}, {facts['at']}): {size}"
+    )
+    output.tell(output.DONE, words)
+    if view.status is Status.FAILED:
+        output.tell(output.WARNING, f"its last run failed: {view.reason}")

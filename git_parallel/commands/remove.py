@@ -1,0 +1,104 @@
+"""`git parallel remove`: move tasks to the trash because a person says so."""
+
+import shlex
+from pathlib import Path
+
+import click
+
+from git_parallel import output, safety, trash
+from git_parallel.errors import ParallelError, UnsafeError
+from git_parallel.overview import TaskView, look
+from git_parallel.repository import Repository, find_repository
+from git_parallel.runner import load_config
+
+
+@click.command("remove")
+@click.argument("tasks", nargs=-1, required=True)
+@click.option("--delete-branch", is_flag=True, help="Also its branch; undo brings both back.")
+def command(tasks: tuple[str, ...], *, delete_branch: bool) -> int:
+    """Move tasks to the trash. Their branches stay, unless you say otherwise; uncommitted work,
+    and whoever works in it, makes it refuse. `git parallel undo` brings a task back.
+    """
+    repository = find_repository(Path.cwd())
+    names = [view.task.name for view in look(repository, tasks, files=False).tasks]
+    code = 0
+    for name in names:
+        try:
+            _remove(repository, name, delete_branch=delete_branch)
+        except ParallelError as error:
+            output.error(error)
+            code = error.exit_code
+    return code
+
+
+def _remove(repository: Repository, name: str, *, delete_branch: bool) -> None:
+    rules = load_config(repository).config
+    precious: tuple[str, ...] = ()
+    with repository.store.locked():
+        trash.recover(repository)
+        view = look(repository, [name], files=False).tasks[0]
+        if view.alive:
+            raise UnsafeError(
+                f"`{name}` can't be removed: it is {view.status}", hint=f"git parallel stop {name}"
+            )
+        if view.worktree and view.worktree.path.exists() and not _half_made(view):
+            subject = safety.Subject(
+                repository, view.folder, view.task, view.worktree, rules.regenerable, True
+            )
+            verdict = safety.inspect(subject)
+            if verdict.reasons:
+                raise UnsafeError(
+                    f"`{name}` can't be removed: {'; '.join(verdict.reasons)}",
+                    hint=f'cd "$(git parallel path {name})" && git status',
+                )
+            precious = verdict.precious
+        entry = trash.move(
+            repository,
+            view.folder,
+            view.task,
+            view.worktree,
+            tip=view.tip,
+            drop_branch=_drops_branch(view, asked=delete_branch),
+            why="removed",
+        )
+    _tell(repository, view, entry, precious, rules.cleanup.keep_days)
+
+
+def _half_made(view: TaskView) -> bool:
+    """A `start` that was killed left it: nobody has worked in it, and git may not read it."""
+    return view.folder.making is not None
+
+
+def _drops_branch(view: TaskView, *, asked: bool) -> bool:
+    """The branch goes if that was asked for, if it landed, or if it never held anything."""
+    making = view.folder.making
+    unused = bool(making and making.made_branch and view.tip == making.base)
+    return asked or view.evidence is not None or unused
+
+
+def _tell(
+    repository: Repository,
+    view: TaskView,
+    entry: trash.Entry,
+    precious: tuple[str, ...],
+    keep_days: float,
+) -> None:
+    name = view.task.name
+    branch = "" if entry.journal.drop_branch else f", its branch {view.task.branch} stays"
+    words = f"{name} is in the trash for {keep_days:g} days{branch}"
+    output.tell(output.DONE, words, hint=f"git parallel undo {name}")
+    for path in precious:
+        output.tell(output.WARNING, f"in the trash with it, and ignored by git: {path}")
+    here = Path.cwd() if _cwd_exists() else None
+    tree = Path(entry.journal.tree) if entry.journal.tree else None
+    if tree and (here is None or here.is_relative_to(tree)):
+        place = shlex.quote(str(repository.place))
+        output.tell(output.WARNING, "your shell still stands in it", hint=f"cd {place}")
+
+
+def _cwd_exists() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True

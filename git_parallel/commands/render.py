@@ -1,0 +1,153 @@
+"""How a task looks: in JSON, in a line, in a word."""
+
+import sys
+from typing import Any
+
+from git_parallel import output
+from git_parallel.cleanup import Swept
+from git_parallel.overview import TaskView
+from git_parallel.repository import Repository
+from git_parallel.task import Run, Status
+
+GLYPHS = {
+    Status.READY: output.DONE,
+    Status.MERGED: output.DONE,
+    Status.FAILED: output.ERROR,
+    Status.LOST: output.ERROR,
+    Status.STOPPED: output.NOTHING,
+    Status.EMPTY: output.NOTHING,
+    Status.IDLE: output.NOTHING,
+    Status.WAITING: output.WARNING,
+    Status.STALLED: output.WARNING,
+}
+
+
+def glyph_of(status: Status) -> str:
+    """The glyph of a status; what is under way has the one for "in progress"."""
+    return GLYPHS.get(status, output.BUSY)
+
+
+def task_json(view: TaskView) -> dict[str, Any]:
+    """A task for programs: an absent key is nothing to report, null could not be found out."""
+    task, facts = view.task, view.facts
+    answer: dict[str, Any] = {
+        "name": task.name,
+        "status": str(view.status),
+        "branch": task.branch,
+        "target": task.target,
+        "base": task.base,
+        "head": view.tip,
+        "path": str(view.path),
+        "address": str(view.folder.path.parents[2] / task.slug),
+        "ahead": facts.ahead if facts else None,
+        "behind": facts.behind if facts else None,
+        "dirty": view.dirty,
+        "files": facts.files if facts else None,
+        "insertions": facts.insertions if facts else None,
+        "deletions": facts.deletions if facts else None,
+        "conflicts": _conflicts_json(view),
+        "breaches": list(view.breaches),
+        "slot": task.slot,
+        "ports": list(task.ports),
+        "created": task.created,
+    }
+    if reason := reason_of(view):
+        answer["reason"] = reason
+    if view.run:
+        answer["run"] = run_json(view, view.run)
+        if view.run.agent:
+            answer["agent"] = view.run.agent
+    if view.evidence:
+        answer["evidence"] = view.evidence
+    if view.notice:
+        answer["notice"] = {"status": view.notice.status, "reason": view.notice.reason}
+    return answer
+
+
+def _conflicts_json(view: TaskView) -> list[dict[str, Any]] | None:
+    if view.facts is None or view.facts.conflicts is None:
+        return None
+    if not view.facts.conflicts:
+        return []
+    name, target = view.task.name, view.task.target
+    return [{"tasks": [name], "target": target, "paths": list(view.facts.conflicts)}]
+
+
+def run_json(view: TaskView, run: Run) -> dict[str, Any]:
+    """A run as programs read it."""
+    answer: dict[str, Any] = {
+        "number": run.number,
+        "agent": run.agent,
+        "command": list(run.command),
+        "started": run.started,
+        "log": str(view.folder.log(run.number)),
+    }
+    if run.ended:
+        answer |= {"ended": run.ended, "exit_code": run.exit_code}
+    if run.checks:
+        answer["checks"] = list(run.checks)
+    return answer
+
+
+def reason_of(view: TaskView) -> str:
+    """Why a task is in its status, or what is wrong with it."""
+    parts = [view.reason, view.trouble]
+    if view.breaches and view.status is Status.READY:
+        parts.append(f"outside its constraints: {', '.join(view.breaches[:3])}")
+    return "; ".join(dict.fromkeys(part for part in parts if part))
+
+
+def commits_of(view: TaskView) -> str:
+    """How many commits a task is ahead and behind, as `+2 -1`."""
+    if view.facts is None:
+        return "?"
+    ahead, behind = view.facts.ahead, view.facts.behind
+    words = [f"+{ahead}" if ahead else "", f"-{behind}" if behind else ""]
+    return " ".join(word for word in words if word)
+
+
+def changes_of(view: TaskView) -> str:
+    """What a task changed, as `3 files +40 -2`, and what it has not committed."""
+    parts = []
+    if view.facts and view.facts.files:
+        size = f"+{view.facts.insertions} -{view.facts.deletions}"
+        parts.append(f"{output.count(view.facts.files, 'file')} {size}")
+    if view.dirty:
+        parts.append(f"{view.dirty} uncommitted")
+    return ", ".join(parts)
+
+
+def next_step(view: TaskView) -> str:
+    """The command that goes on from a task's status."""
+    name = view.task.name
+    if view.run and view.run.hint and view.status is Status.FAILED:
+        return view.run.hint
+    steps = {
+        Status.READY: f"git parallel review {name}",
+        Status.FAILED: f"git parallel log {name}",
+        Status.LOST: f"git parallel stop {name}, then git parallel run {name}",
+        Status.EMPTY: f"git parallel log {name}",
+        Status.STOPPED: f"git parallel run {name}",
+    }
+    if view.status is Status.LOST and view.folder.making:
+        return f"git parallel start {name} again, or git parallel remove {name}"
+    return steps.get(view.status, f"git parallel show {name}")
+
+
+def tell_status(view: TaskView) -> None:
+    """Narrate what a task has come to."""
+    reason = reason_of(view)
+    words = f"{view.task.name} is {view.status}" + (f": {reason}" if reason else "")
+    output.tell(glyph_of(view.status), output.printable(words), hint=next_step(view))
+
+
+def tell_swept(repository: Repository, swept: Swept) -> None:
+    """Narrate what a sweep did."""
+    for name in swept.recovered:
+        output.tell(output.DONE, f"an interrupted move of {name} was put in order")
+    for cleaned in swept.cleaned:
+        proof = cleaned.evidence
+        short = f", {repository.short(proof.commit)}" if proof.commit else ""
+        words = f"{cleaned.name} cleaned up ({proof.text}{short})"
+        output.tell(output.DONE, words, hint=f"git parallel undo {cleaned.name}")
+    sys.stderr.flush()

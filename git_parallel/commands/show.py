@@ -1,0 +1,113 @@
+"""`git parallel show`: all that is known of one task."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from git_parallel import environment, output
+from git_parallel.brief import first_line
+from git_parallel.commands import render
+from git_parallel.commands.log import tail
+from git_parallel.errors import ParallelError
+from git_parallel.overview import TaskView, look
+from git_parallel.repository import find_repository
+from git_parallel.task import Run, Status
+
+TAIL = 10
+
+
+@click.command("show")
+@click.argument("task")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(task: str, *, as_json: bool) -> None:
+    """Show one task: its brief, constraints, runs, changes, evidence and environment."""
+    repository = find_repository(Path.cwd())
+    view = look(repository, [task]).tasks[0]
+    if as_json:
+        output.json({"version": 1, **render.task_json(view), **_details(view)})
+        return
+    output.answer(output.printable("\n".join(_lines(view))))
+    view.folder.seen()
+
+
+def _details(view: TaskView) -> dict[str, Any]:
+    record = _environment(view)
+    answer: dict[str, Any] = {
+        "prompt": view.task.prompt,
+        "touch": list(view.task.touch),
+        "never": list(view.task.never),
+        "runs": [render.run_json(view, run) for run in view.folder.runs()],
+        "paths": list(view.facts.paths) if view.facts else None,
+    }
+    if record:
+        steps = [{"name": s.name, "outcome": s.outcome, "seconds": s.seconds} for s in record.steps]
+        answer["environment"] = {"steps": steps, "copied": sorted(record.copied), "log": record.log}
+    return answer
+
+
+def _environment(view: TaskView) -> environment.Record | None:
+    if view.worktree is None:
+        return None
+    try:
+        return environment.record_of(view.worktree)
+    except ParallelError:
+        return None  # `trouble` says so
+
+
+def _lines(view: TaskView) -> list[str]:
+    task, facts = view.task, view.facts
+    reason = render.reason_of(view)
+    rows = [
+        ["task", task.name],
+        ["status", str(view.status) + (f": {reason}" if reason else "")],
+        ["prompt", first_line(task.prompt)],
+        ["branch", f"{task.branch}, to be merged into {task.target}"],
+        ["worktree", str(view.path)],
+        ["commits", render.commits_of(view)],
+        ["changes", render.changes_of(view)],
+        ["conflicts", ", ".join(facts.conflicts or ()) if facts else "not known"],
+        ["may touch", " ".join(task.touch)],
+        ["never", " ".join(task.never)],
+        ["breaches", ", ".join(view.breaches)],
+        ["merged", _merged(view)],
+        ["slot", f"{task.slot}, ports {task.ports[0]} to {task.ports[-1]}"],
+        ["started", output.age(task.created) + " ago"],
+    ]
+    lines = output.table([row for row in rows if row[1]]).splitlines()
+    for run in view.folder.runs():
+        lines += ["", *_run_lines(view, run)]
+    return lines + _environment_lines(view)
+
+
+def _merged(view: TaskView) -> str:
+    if view.evidence:
+        return f"{view.evidence.text} ({view.evidence.rule})"
+    return f"no: {view.facts.unmerged}" if view.facts and view.facts.unmerged else ""
+
+
+def _run_lines(view: TaskView, run: Run) -> list[str]:
+    lasted = ""
+    if run.started and run.ended:
+        lasted = f" after {output.duration((run.ended - run.started).total_seconds())}"
+    outcome = str(run.result or run.phase) + lasted + (f": {run.reason}" if run.reason else "")
+    lines = [f"run {run.number}: {run.agent or ' '.join(run.command)}", f"  {outcome}"]
+    for check in run.checks:
+        passed = {0: "passed", None: "did not run"}.get(check.exit_code, "failed")
+        lines.append(f"  check {check.command}: {passed}, {check.seconds:g}s")
+    lines.append(f"  log {view.folder.log(run.number)}")
+    if run.result is Status.FAILED:
+        lines += [f"  | {line}" for line in tail(view.folder.log(run.number), TAIL)]
+    return lines
+
+
+def _environment_lines(view: TaskView) -> list[str]:
+    record = _environment(view)
+    if record is None or not (record.copied or len(record.steps) > 1 or record.trouble):
+        return []
+    lines = ["", "environment"]
+    for step in record.steps:
+        more = f": {step.reason}" if step.reason else ""
+        lines.append(f"  {step.name}: {step.outcome}, {step.seconds:g}s{more}")
+    lines += [f"  copied {name}" for name in sorted(record.copied)]
+    return [*lines, f"  log {record.log}"]

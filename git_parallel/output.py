@@ -1,0 +1,144 @@
+"""What people see: the answer on stdout, the narration on stderr, and JSON for programs.
+
+It imports nothing that takes long, because hooks print too.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import IO, Any
+
+import msgspec
+
+from git_parallel.errors import ParallelError
+
+DONE, NOTHING, WARNING, ERROR, HINT, BUSY = "✓", "○", "▲", "✗", "↳", "◎"
+COLOURS = {DONE: "32", NOTHING: "2", WARNING: "33", ERROR: "31", HINT: "36", BUSY: "34"}
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def answer(text: str) -> None:
+    """Print a part of the answer."""
+    _print(text, sys.stdout)
+
+
+def tell(glyph: str, text: str, hint: str = "") -> None:
+    """Narrate: what happened, and the command that goes on from there."""
+    tail = f" {paint(HINT, HINT, sys.stderr)} {hint}" if hint else ""
+    _print(f"{paint(glyph, glyph, sys.stderr)} {text}{tail}", sys.stderr)
+
+
+def narrate(text: str) -> None:
+    """Narrate a line that belongs to the one before."""
+    _print(text, sys.stderr)
+
+
+def error(problem: ParallelError) -> None:
+    """Print an error and the way out of it."""
+    _print(f"{paint(ERROR, ERROR, sys.stderr)} {printable(problem.message)}", sys.stderr)
+    if problem.hint:
+        _print(f"{paint(HINT, HINT, sys.stderr)} {printable(problem.hint)}", sys.stderr)
+
+
+def json(value: object) -> None:
+    """Print one object, with times in ISO 8601."""
+    text = msgspec.json.format(msgspec.json.encode(_encodable(value)), indent=2)
+    _print(text.decode(), sys.stdout)
+
+
+def _encodable(value: Any) -> Any:
+    """The value with what is not Unicode in file names replaced, which JSON has no way to say."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(microsecond=0)
+    if isinstance(value, Mapping):
+        return {_encodable(k): _encodable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(v) for v in value]
+    if isinstance(value, msgspec.Struct):
+        return _encodable(msgspec.to_builtins(value))
+    return value
+
+
+def paint(text: str, glyph: str, stream: IO[str]) -> str:
+    """A text in the colour of a glyph, where the stream shows colours."""
+    return f"\x1b[{COLOURS[glyph]}m{text}\x1b[m" if has_colour(stream) else text
+
+
+def has_colour(stream: IO[str]) -> bool:
+    """Whether a stream is a terminal that shows colours, and nobody asked for none."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def printable(text: str) -> str:
+    """A text that can't change the terminal: control characters escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape", "surrogatepass").decode()
+
+
+def table(rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
+    """Rows as aligned columns; the last column is cut where a line would be wider than `width`."""
+    columns = max(len(row) for row in rows)
+    full = [[*row, *[""] * (columns - len(row))] for row in rows]
+    used = [c for c in range(columns) if any(row[c] for row in full)]
+    widths = {c: max(_width(row[c]) for row in full) for c in used}
+    return "\n".join(_line(row, used, widths, width) for row in full)
+
+
+def _line(row: Sequence[str], used: list[int], widths: Mapping[int, int], limit: int | None) -> str:
+    cells = [row[c] + " " * (widths[c] - _width(row[c])) for c in used]
+    line = "  ".join(cells).rstrip()
+    if limit and _width(line) > limit:
+        room = limit - _width("  ".join(cells[:-1])) - 3
+        line = "  ".join([*cells[:-1], row[used[-1]][: max(room, 8)].rstrip() + "…"])
+    return line
+
+
+def _width(text: str) -> int:
+    plain = ESCAPE.sub("", text) if "\x1b" in text else text
+    if plain.isascii():
+        return len(plain)
+    from wcwidth import wcswidth
+
+    return max(wcswidth(plain), 0) or len(plain)
+
+
+def age(moment: datetime) -> str:
+    """How long ago a moment was, in the largest unit that fits."""
+    return duration((datetime.now(UTC) - moment).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its largest unit."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def terminal_width() -> int | None:
+    """The width of the terminal that stdout is, or None where it is none."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except OSError:
+        return None
+
+
+def _print(text: str, stream: IO[str]) -> None:
+    stream.write(text + "\n")
+    stream.flush()
