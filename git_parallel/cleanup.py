@@ -118,6 +118,7 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
             if not safety.unchanged(subject):
                 return "it changed a moment ago"
         if not dry_run:
+            _retarget_children(repository, view)
             why = view.evidence.text if view.evidence else ""
             trash.move(
                 repository,
@@ -129,6 +130,13 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
                 why=why,
             )
     return ""
+
+
+def _retarget_children(repository: Repository, parent: TaskView) -> None:
+    """Tasks that were to be merged into this one's branch go where it went."""
+    for folder, task in repository.store.load_tasks():
+        if task.target == parent.task.branch:
+            folder.write_retarget(parent.task.target)
 
 
 def _keep_house(repository: Repository, overview: Overview, rules: Config, gone: set[str]) -> None:

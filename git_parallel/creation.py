@@ -73,10 +73,10 @@ def create(
     Raises ParallelError where that can't be; what this call made is gone by then, and what it did
     not make is untouched.
     """
-    source = _uncommitted(repository) if request.carry else ""
+    cleared = _clear_interrupted(repository, parse_name(request.name))
     draft = _draft(repository, request, settings, default_target)
+    source = _uncommitted(repository) if request.carry else ""
     with repository.store.locked():
-        cleared = _clear_interrupted(repository, draft.name)
         _refuse_taken_name(repository, draft.name)
         task = _task(repository, request, draft)
         path = Path(task.path)
@@ -104,6 +104,7 @@ def _draft(
 ) -> _Draft:
     name = parse_name(request.name)
     branches = repository.branches()
+    _refuse_taken_name(repository, name)  # after the branches: a start under way claims first
     branch = request.branch or BRANCH_PREFIX + name
     check_branch_name(repository, branch)
     target = _target(repository, request, branches, settings, default_target)
@@ -195,25 +196,35 @@ def _fork_of(repository: Repository, tip: str, target: str) -> str:
     return found or tip
 
 
-def _clear_interrupted(repository: Repository, name: str) -> bool:
+def _clear_interrupted(repository: Repository, name: TaskName) -> bool:
     """Move away what a `start` of the same name left when it was killed."""
-    for folder, task in repository.store.load_tasks():
-        making = folder.making
-        if same_name(task.name, name) and making and not folder.alive:
-            worktree = _worktree_at(repository, Path(making.path))
-            branch = repository.branches(f"refs/heads/{making.branch}")
-            tip = next((b.tip for b in branch.values()), None)
-            trash.move(
-                repository,
-                folder,
-                task,
-                worktree,
-                tip=tip,
-                drop_branch=making.made_branch and tip == making.base,
-                why="its start was interrupted",
-            )
-            return True
+    if not any(_interrupted(folder, task, name) for folder, task in repository.store.load_tasks()):
+        return False
+    with repository.store.locked():
+        for folder, task in repository.store.load_tasks():
+            if (making := _interrupted(folder, task, name)) is not None:
+                _move_away(repository, folder, task, making)
+                return True
     return False
+
+
+def _interrupted(folder: TaskFolder, task: Task, name: TaskName) -> Making | None:
+    making = folder.making if same_name(task.name, name) else None
+    return making if making and not folder.alive else None
+
+
+def _move_away(repository: Repository, folder: TaskFolder, task: Task, making: Making) -> None:
+    ref = f"refs/heads/{making.branch}"
+    branch = repository.branches(ref).get(ref)
+    trash.move(
+        repository,
+        folder,
+        task,
+        _worktree_at(repository, Path(making.path)),
+        tip=branch.tip if branch else None,
+        drop_branch=bool(branch and making.made_branch and branch.tip == making.base),
+        why="its start was interrupted",
+    )
 
 
 def _refuse_taken_name(repository: Repository, name: str) -> None:

@@ -31,7 +31,7 @@ class Case(Struct, frozen=True):
     target: str
     target_tip: str
     landed: Landed | None
-    own_commits: bool
+    made: frozenset[str]
 
     def carried(self, history: History) -> tuple[str, str, str] | None:
         """Where the tip entered the target: the commit before, that commit, and the fork of the
@@ -115,7 +115,7 @@ def _contained_by_history(
     case: Case, history: History, own: Change, changes: Mapping[Pair, Change]
 ) -> tuple[Evidence | None, str]:
     """An ancestor of the target counts, unless its content was dropped or taken back again."""
-    if not case.own_commits:
+    if not case.made & history.reach(case.tip):
         return None, "no commit of its own yet"
     if not own.entries:
         return None, "its commits cancel each other out"

@@ -302,6 +302,12 @@ def _refuse_dirty_paths(prepared: Prepared) -> None:
     place = prepared.target.worktree
     if place is None or not place.is_dir():
         return
+    if not (place / ".git").exists():
+        raise ParallelError(
+            f"{prepared.target.ref.removeprefix('refs/heads/')} is checked out in a worktree that"
+            " can't be found from here",
+            hint="call it from that worktree",
+        )
     fields = Git(place).fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
     changed = set(prepared.paths)
     spaces = {"1": 8, "u": 10}

@@ -29,7 +29,6 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tip: str
     target_tip: str
     landed: Landed | None
-    own_commits: bool
     fork: str | None = None
     ahead: int = 0
     behind: int = 0
@@ -44,12 +43,8 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def answers(self, case: Case) -> bool:
         """Whether these are the facts of a case."""
-        return (self.tip, self.target_tip, self.landed, self.own_commits) == (
-            case.tip,
-            case.target_tip,
-            case.landed,
-            case.own_commits,
-        )
+        known = (self.tip, self.target_tip, self.landed)
+        return known == (case.tip, case.target_tip, case.landed)
 
 
 class TaskView(Struct, frozen=True, kw_only=True):
@@ -147,6 +142,7 @@ def _view(
 ) -> TaskView:
     alive, run = folder.alive, folder.last_run()
     branch = branches.get(f"refs/heads/{task.branch}")
+    target = branches.get(f"refs/heads/{task.target}")
     tip = branch.tip if branch else None
     known = facts.get(task.slug)
     status, reason = status_of(
@@ -163,18 +159,20 @@ def _view(
         alive=alive,
         worktree=worktree,
         tip=tip,
-        target=branches.get(f"refs/heads/{task.target}"),
+        target=target,
         status=status,
         reason=reason,
         facts=known,
         dirty=dirty.get(task.slug),
         notice=folder.notice,
-        trouble=_trouble(task, worktree, branch),
+        trouble=_trouble(task, worktree, branch, has_target=target is not None),
         breaches=tuple(breaches(task, known.paths)) if known else (),
     )
 
 
-def _trouble(task: Task, worktree: Worktree | None, branch: Branch | None) -> str:
+def _trouble(
+    task: Task, worktree: Worktree | None, branch: Branch | None, *, has_target: bool
+) -> str:
     if worktree is None:
         return f"its worktree {task.path} is gone"
     if not worktree.path.is_dir():
@@ -183,6 +181,8 @@ def _trouble(task: Task, worktree: Worktree | None, branch: Branch | None) -> st
         return f"{worktree.path}/.git does not lead back to this repository"
     if branch is None:
         return f"its branch {task.branch} is gone"
+    if not has_target:
+        return f"its target {task.target} is gone"
     with contextlib.suppress(ParallelError):
         record = environment.record_of(worktree)
         step = record.trouble if record else None
@@ -227,8 +227,8 @@ def _case(
     target = branches.get(f"refs/heads/{task.target}")
     if branch is None or target is None:
         return None
-    own = branch.tip != task.base and repository.made_commits(task.branch, worktree)
-    return Case(branch.tip, task.base, task.target, target.tip, folder.landed, own)
+    made = repository.made_commits(task.branch, worktree)
+    return Case(branch.tip, task.base, task.target, target.tip, folder.landed, made)
 
 
 def _remembered(folder: TaskFolder) -> Facts | None:
@@ -258,7 +258,6 @@ def _find_out(
             tip=case.tip,
             target_tip=case.target_tip,
             landed=case.landed,
-            own_commits=case.own_commits,
             fork=fork,
             ahead=history.ahead(case.tip, case.target_tip),
             behind=history.ahead(case.target_tip, case.tip),

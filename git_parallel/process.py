@@ -338,14 +338,16 @@ def _tree(tag: str) -> list["psutil.Process"]:
     return below + [p for p in tagged(tag) if p.pid not in known]
 
 
-def tagged(tag: str) -> list["psutil.Process"]:
-    """The processes of ours whose environment carries the tag of a run, and their descendants."""
+def tagged(tag: str, *, variable: str = TAG) -> list["psutil.Process"]:
+    """The processes of ours whose environment carries the tag of a run (or another mark, in its
+    own variable), and their descendants.
+    """
     import psutil
 
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(TAG) == tag:
+            if process.pid != os.getpid() and process.environ().get(variable) == tag:
                 found[process.pid] = process
                 found.update({p.pid: p for p in process.children(recursive=True)})
     return [p for p in found.values() if p.pid != os.getpid() and _is_running(p)]
@@ -498,3 +500,29 @@ def foreground(command: Sequence[str], *, folder: Path, environment: Mapping[str
             return Exit(child.wait())
         except KeyboardInterrupt:
             continue  # the program got it too, and decides
+
+
+def show(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Exit:
+    """Run a program that asks nothing and whose whole output, errors too, goes to our stdout.
+
+    It is killed where we are interrupted. Raises BrokenPipeError where nobody reads our stdout.
+    """
+    try:
+        child = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for us alone, so that it is told once
+        )
+    except (OSError, ValueError) as error:
+        return _not_started(command, error)
+    try:
+        code = child.wait()
+    except BaseException:
+        child.kill()
+        raise
+    if code == -signal.SIGPIPE:
+        raise BrokenPipeError
+    return Exit(code)

@@ -1,6 +1,7 @@
 """A repository and its worktrees: what we ask git about refs and worktrees, and tell it."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -103,7 +104,33 @@ class Repository:
         beside = self.common.parent
         if self.common.name == ".git" and (beside / ".git").exists():
             return beside
-        return None
+        return self._remembered_main
+
+    @functools.cached_property
+    def _remembered_main(self) -> Path | None:
+        """The main worktree of a git dir that lies elsewhere; git itself forgets where it is."""
+        try:
+            main = Path(os.fsdecode((self.store.state / "main").read_bytes()))
+            pointer = (main / ".git").read_text().strip().removeprefix("gitdir: ")
+        except OSError:
+            return None
+        return main if (main / pointer).resolve() == self.common.resolve() else None
+
+    def remember_main(self) -> None:
+        """Keep where the main worktree is, where its git dir lies elsewhere."""
+        if self.main and self.git_dir == self.common and self.common.parent != self.main:
+            (self.store.state / "main").write_bytes(os.fsencode(self.main))
+
+    def _checkout(self, place: str) -> Path | None:
+        """Where a branch is checked out; git names the git dir itself for a bare repository, whose
+        HEAD is no checkout, and for a main worktree whose git dir lies elsewhere.
+        """
+        if not place or Path(place) != self.common:
+            return Path(place) if place else None
+        if self.main:
+            return self.main
+        asked = self.git.run("config", "--type=bool", "core.bare", ok=(0, 1))
+        return None if asked.out.strip() == "true" else self.common
 
     @property
     def current_branch(self) -> str | None:
@@ -132,17 +159,18 @@ class Repository:
         found = {}
         for line in self.git.lines("for-each-ref", f"--format={form}", *wanted):
             tip, ref, place, mark, tree = line.split("\0")
-            found[ref] = Branch(ref, tip, tree, Path(place) if place else None, mark == "*")
+            found[ref] = Branch(ref, tip, tree, self._checkout(place), mark == "*")
         return found
 
-    def made_commits(self, branch: str, worktree: Worktree | None) -> bool:
-        """Whether the reflogs of a branch and of its worktree tell of a commit that was made there,
-        and not merely of moves to commits of others; False where they don't tell.
+    def made_commits(self, branch: str, worktree: Worktree | None) -> frozenset[str]:
+        """The commits that were made on a branch or in its worktree, as far as their reflogs tell;
+        a move to a commit of others is none.
         """
         logs = [self.common / "logs" / "refs" / "heads" / branch]
         if worktree:
             logs.append(worktree.admin / "logs" / "HEAD")
-        return any(MADE_HERE.match(words) for log in logs for words in _reflog_words(log))
+        entries = (entry for log in logs for entry in _reflog(log))
+        return frozenset(commit for commit, words in entries if MADE_HERE.match(words))
 
     def worktrees(self) -> list[Worktree]:
         """The linked worktrees, in the order of their ids; a broken admin folder is left out."""
@@ -177,8 +205,8 @@ class Repository:
 
     def add_worktree(self, path: Path, branch: str, base: str, *, create: bool) -> Worktree:
         """Make a worktree on a branch; raises GitError with git's own words."""
-        new = ["-b", branch, str(path), base] if create else [str(path), branch]
-        self.git.run(*_parallel_checkout(), "worktree", "add", "--quiet", "--no-track", *new)
+        new = ["--no-track", "-b", branch, str(path), base] if create else [str(path), branch]
+        self.git.run(*_parallel_checkout(), "worktree", "add", "--quiet", *new)
         found = next((w for w in self.worktrees() if w.path.resolve() == path.resolve()), None)
         if found is None:
             raise ParallelError(f"git made {path} but does not list it")
@@ -293,12 +321,14 @@ def _not_found(folder: Path, said: str) -> ParallelError:
     return ParallelError("not in a git repository", hint="cd into one, or make one: git init")
 
 
-def _reflog_words(log: Path) -> list[str]:
+def _reflog(log: Path) -> list[tuple[str, str]]:
+    """The new commit and the words of each entry: `old new who when`, a tab, the words."""
     try:
-        lines = log.read_bytes().splitlines()
+        lines = os.fsdecode(log.read_bytes()).splitlines()
     except OSError:
         return []
-    return [os.fsdecode(line.partition(b"\t")[2]) for line in lines]
+    parts = (line.partition("\t") for line in lines)
+    return [(who.split(" ", 2)[1], words) for who, _, words in parts if " " in who]
 
 
 def _content(path: Path) -> str | None:

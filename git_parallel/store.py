@@ -106,6 +106,13 @@ class Restored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = 1
 
 
+class Retarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a task goes whose target, another task's branch, has landed."""
+
+    target: str
+    version: int = 1
+
+
 class TaskFolder:
     """The files of one task."""
 
@@ -143,7 +150,13 @@ class TaskFolder:
 
     def task(self) -> Task:
         """The task; raises FileNotFoundError where a `start` died before it wrote it."""
-        return load_record(self.record, Task)
+        task = load_record(self.record, Task)
+        moved = find_record(self.path / "retarget.json", Retarget)
+        return msgspec.structs.replace(task, target=moved.target) if moved else task
+
+    def write_retarget(self, target: str) -> None:
+        """Have the task merged elsewhere than `start` said: its old target has landed there."""
+        write_record(self.path / "retarget.json", Retarget(target))
 
     def runs(self) -> list[Run]:
         """All runs, the first one first."""

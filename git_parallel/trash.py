@@ -339,13 +339,14 @@ def _take_back(entry: Entry) -> None:
 
 def _forget(entry: Entry) -> None:
     _unpin(entry)
-    if entry.journal.tree:
-        with contextlib.suppress(OSError):
-            Path(entry.journal.tree).parent.rmdir()
-            Path(entry.journal.tree).parent.parent.rmdir()
     shutil.rmtree(entry.folder)
-    with contextlib.suppress(OSError):
-        entry.repository.store.trash.rmdir()
+    emptied = [entry.folder.parent]
+    if entry.journal.tree:
+        rest = Path(entry.journal.tree).parent
+        emptied += [rest, rest.parent]
+    for folder in emptied:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def recover(repository: Repository) -> list[str]:

@@ -49,7 +49,7 @@ def seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     (home / ".gitconfig").write_text(
         "[user]\n\tname = Ada\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n"
-        "[protocol \"file\"]\n\tallow = always\n[advice]\n\tdetachedHead = false\n"
+        '[protocol "file"]\n\tallow = always\n[advice]\n\tdetachedHead = false\n'
     )
     yield
     _end_processes_below(tmp_path)
@@ -113,7 +113,8 @@ class Repo:
 
     def json(self, *words: str, ok: int | tuple[int, ...] | None = 0) -> Any:
         """The JSON that a command printed."""
-        return json.loads(self.parallel(*words, "--json", ok=ok).stdout)
+        first, *rest = words
+        return json.loads(self.parallel(first, "--json", *rest, ok=ok).stdout)
 
     def task(self, name: str) -> dict[str, Any]:
         """A task as `list --json` tells of it."""

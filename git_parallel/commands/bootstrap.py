@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from git_parallel import environment, output
-from git_parallel.commands.hook import tell_record
+from git_parallel import environment
+from git_parallel.commands.hook import tell_record, tell_step
 from git_parallel.commands.start import ask_for_trust
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.overview import find_folder
@@ -35,7 +35,7 @@ def command(task: str | None) -> int:
                 run=Supervisor(f"{repository.key}/{worktree.id}").run,
                 output=file,
                 base=os.environ,
-                told=lambda step: output.tell(output.BUSY, step),
+                told=tell_step,
             )
     except Stopped as error:
         raise KeyboardInterrupt from error

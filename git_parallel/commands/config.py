@@ -1,5 +1,6 @@
 """`git parallel config`: what is configured, and where."""
 
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import click
 import msgspec
 
 from git_parallel import config, output, store
-from git_parallel.errors import ParallelError, UsageError
+from git_parallel.errors import UsageError
 from git_parallel.repository import find_repository
 from git_parallel.runner import load_config
 
@@ -58,17 +59,13 @@ def set_key(key: str, value: str) -> None:
         if not isinstance(place, dict):
             raise UsageError(f"`{key}` is not a key")
     place[last] = _parse(value)
-    old = file.read_bytes() if file.exists() else None
+    content = tomli_w.dumps(table).encode()
+    with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
+        candidate = Path(scratch) / file.name
+        candidate.write_bytes(content)
+        config.load(repository.main, candidate)
     repository.store.create()
-    store.write(file, tomli_w.dumps(table).encode())
-    try:
-        config.load(repository.main, file)
-    except ParallelError:
-        if old is None:
-            file.unlink()
-        else:
-            store.write(file, old)
-        raise
+    store.write(file, content)
     output.tell(output.DONE, f"{key} is {_toml(place[last])} in this clone")
 
 

@@ -1,7 +1,6 @@
 """`git parallel hook <name>`: what the shims call, once they have found something to do."""
 
 import os
-import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,10 +65,16 @@ def _bootstrap(repository: Repository) -> None:
             run=Supervisor(f"{repository.key}/{worktree.id}").run,
             output=file,
             base=os.environ,
-            told=lambda step: output.tell(output.BUSY, step),
+            told=tell_step,
         )
-    tell_record(record, worktree.path)
-    sys.stderr.flush()
+    if record.copied or len(record.steps) > 1 or record.trouble:
+        tell_record(record, worktree.path)
+
+
+def tell_step(name: str) -> None:
+    """Narrate a step that may take a while; the copying of files does not."""
+    if name != "files":
+        output.tell(output.BUSY, name)
 
 
 def tell_record(record: environment.Record, path: Path) -> None:

@@ -13,4 +13,7 @@ def command() -> int:
     """Install the hooks: worktrees are bootstrapped however they are made, and merged tasks are
     cleaned up by themselves. `start` does this on first use.
     """
-    return install_and_tell(find_repository(Path.cwd()), shared=False)
+    repository = find_repository(Path.cwd())
+    code = install_and_tell(repository, shared=False)
+    repository.remember_main()
+    return code

@@ -78,8 +78,8 @@ def _note(view: TaskView) -> str:
 def _foreign_row(worktree: Worktree) -> list[str]:
     branch = (worktree.branch or "detached").removeprefix("refs/heads/")
     gone = "" if worktree.path.is_dir() else ", its folder is gone"
-    note = f"{_near(worktree.path)}, not a task of ours{gone}"
-    return [f"{output.NOTHING} {worktree.path.name}", branch, "", "", "", "", note]
+    note = f"{branch} in {_near(worktree.path)}{gone}"
+    return [f"{output.NOTHING} {worktree.path.name}", "not ours", "", "", "", "", note]
 
 
 def _near(path: Path) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from git_parallel import output, safety, trash
+from git_parallel.creation import BRANCH_PREFIX
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.overview import TaskView, look
 from git_parallel.repository import Repository, find_repository
@@ -70,10 +71,9 @@ def _half_made(view: TaskView) -> bool:
 
 
 def _drops_branch(view: TaskView, *, asked: bool) -> bool:
-    """The branch goes if that was asked for, if it landed, or if it never held anything."""
-    making = view.folder.making
-    unused = bool(making and making.made_branch and view.tip == making.base)
-    return asked or view.evidence is not None or unused
+    """The branch goes if that was asked for, if it landed, or if it is ours and holds nothing."""
+    ours = view.task.branch.startswith(BRANCH_PREFIX)
+    return asked or view.evidence is not None or (ours and view.tip == view.task.base)
 
 
 def _tell(
@@ -84,7 +84,8 @@ def _tell(
     keep_days: float,
 ) -> None:
     name = view.task.name
-    branch = "" if entry.journal.drop_branch else f", its branch {view.task.branch} stays"
+    stays = view.tip is not None and not entry.journal.drop_branch
+    branch = f", its branch {view.task.branch} stays" if stays else ""
     words = f"{name} is in the trash for {keep_days:g} days{branch}"
     output.tell(output.DONE, words, hint=f"git parallel undo {name}")
     for path in precious:

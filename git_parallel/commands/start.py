@@ -67,7 +67,6 @@ def command(
     settings = repository.settings()
     loaded = runner.load_config(repository)
     chosen = choose(repository, loaded, agent_name, prompt, words)
-    install_hooks(repository, settings)
     ask_for_trust(repository, loaded)
     request = Request(
         name=task,
@@ -80,6 +79,8 @@ def command(
         carry=carry,
     )
     created = create(repository, request, settings, loaded.config.target)
+    repository.remember_main()
+    install_hooks(repository, settings)
     run = None
     if chosen:
         run = runner.new_run(1, agent_name=chosen[0], command=chosen[1], bootstrap=not no_bootstrap)

@@ -32,6 +32,7 @@ def command(task: str | None, *, listing: bool) -> None:
         else:
             output.tell(output.NOTHING, "the trash is empty")
         return
+    trash.find(repository, task)
     with repository.store.locked():
         trash.recover(repository)
         entry = trash.find(repository, task)

@@ -1,0 +1,173 @@
+"""The parts that need no git: names, status, history, patterns, briefs."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from git_parallel.brief import compose, first_line
+from git_parallel.changes import breaches
+from git_parallel.commands.log import DANGEROUS, _harmless
+from git_parallel.errors import UsageError
+from git_parallel.history import History
+from git_parallel.output import printable, table
+from git_parallel.task import (
+    Phase,
+    Run,
+    Slug,
+    Status,
+    Task,
+    TaskName,
+    parse_name,
+    slug_of,
+    status_of,
+)
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "text", ["fix-login", "a", "feat/x", "x.1", "über", "a_b", "1", "日本", "A/B/c"]
+)
+def test_takes_a_name_that_git_and_file_systems_take(text: str) -> None:
+    assert parse_name(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "../x", "-x", "a b", "$(touch pwned)", "a" * 101, "a\nb", "x.lock", "a.lock/b", "@", "🎉"]
+    + [".x", "a/.b", "a//b", "a/", "/a", "a..b", "x~1", "a:b", "a\\b", "*", "x?", "[", "HEAD", "x."]
+    + ["a\x1b[31m", "\udc80", "a\x00b", "Head"],
+)
+def test_refuses_a_name_that_could_do_harm(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_name(text)
+
+
+def test_composes_a_decomposed_name() -> None:
+    assert parse_name("u\u0308ber") == "über"
+
+
+def test_makes_a_flat_slug_that_no_other_task_has() -> None:
+    assert slug_of(TaskName("feat/x"), frozenset()) == "feat-x"
+    assert slug_of(TaskName("feat/X"), frozenset({"feat-x"})) == "feat-X-2"
+
+
+def run(**changes: object) -> Run:
+    """A run that has ended well, but for the changes."""
+    known = {"number": 1, "agent": None, "command": ("true",), "phase": Phase.ENDED, "queued": NOW}
+    return Run(**{**known, "result": Status.READY, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("last", "facts", "expected"),
+    [
+        (None, {}, Status.IDLE),
+        (None, {"alive": True}, Status.PREPARING),
+        (None, {"made": False}, Status.LOST),
+        (run(phase=Phase.QUEUED, result=None), {"alive": True}, Status.QUEUED),
+        (run(phase=Phase.PREPARING, result=None), {"alive": True}, Status.PREPARING),
+        (run(phase=Phase.RUNNING, result=None), {"alive": True}, Status.RUNNING),
+        (run(phase=Phase.CHECKING, result=None), {"alive": True}, Status.RUNNING),
+        (run(phase=Phase.RUNNING, result=None), {}, Status.LOST),
+        (run(), {}, Status.READY),
+        (run(), {"merged": True}, Status.MERGED),
+        (run(), {"merged": True, "alive": True}, Status.RUNNING),
+        (run(result=Status.FAILED), {}, Status.FAILED),
+        (run(result=Status.EMPTY), {}, Status.EMPTY),
+        (run(result=Status.EMPTY), {"moved_on": True}, Status.IDLE),
+        (run(result=Status.STOPPED), {}, Status.STOPPED),
+    ],
+)
+def test_derives_the_status(last: Run | None, facts: dict[str, bool], expected: Status) -> None:
+    known = {"alive": False, "merged": False, "moved_on": False, **facts}
+    assert status_of(last, **known)[0] is expected
+
+
+def graph(text: str) -> History:
+    """A history from `commit:parent,parent` words."""
+    pairs = (word.partition(":") for word in text.split())
+    return History({c: tuple(p for p in parents.split(",") if p) for c, _, parents in pairs}, "f")
+
+
+def test_counts_what_is_ahead_and_behind() -> None:
+    history = graph("a:f b:a m:f n:m")
+    assert (history.ahead("b", "n"), history.ahead("n", "b")) == (2, 2)
+    assert history.ahead("b", "b") == 0
+
+
+def test_finds_the_merge_base_above_and_at_the_floor() -> None:
+    history = graph("a:f b:a m:f n:m,a")
+    assert history.merge_base("b", "n") == "a"
+    assert history.merge_base("b", "m") == "f"
+    assert graph("a: b:").merge_base("a", "b") is None
+
+
+def test_finds_the_commit_that_brought_a_tip_in() -> None:
+    history = graph("t:f m:f n:m,t o:n")
+    assert history.carrier("o", "t") == "n"
+    assert history.carrier("m", "t") is None
+    assert graph("t:f u:t").carrier("u", "t") == "t"
+
+
+def task(**changes: object) -> Task:
+    """A task, with constraints."""
+    known = {
+        "name": "x",
+        "slug": Slug("x"),
+        "branch": "parallel/x",
+        "target": "main",
+        "base": "f",
+        "path": "/x",
+        "slot": 1,
+        "ports": (1,),
+        "created": NOW,
+    }
+    return Task(**{**known, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("touch", "never", "broken"),
+    [
+        ((), (), []),
+        (("src",), (), ["docs/a.md", "top.txt"]),
+        (("src/",), (), ["docs/a.md", "top.txt"]),
+        (("src/*.py",), (), ["docs/a.md", "src/deep/b.py", "top.txt"]),
+        (("src/**/*.py",), (), ["docs/a.md", "top.txt"]),
+        (("**",), ("*.txt",), ["top.txt"]),
+        ((), ("**/*.py", "docs/?.md"), ["docs/a.md", "src/a.py", "src/deep/b.py"]),
+    ],
+)
+def test_holds_paths_against_constraints(
+    touch: tuple[str, ...], never: tuple[str, ...], broken: list[str]
+) -> None:
+    paths = ["src/a.py", "src/deep/b.py", "docs/a.md", "top.txt"]
+    assert breaches(task(touch=touch, never=never), paths) == broken
+
+
+def test_briefs_with_the_prompt_first_and_whole() -> None:
+    prompt = 'Fix "it"\n\n\tnow 🎉 \udcff'
+    told = compose(task(touch=("src",)), prompt, ["make test"])
+    assert told.startswith(prompt + "\n\n---\n")
+    assert "`parallel/x`" in told
+    assert "src" in told
+    assert "make test" in told
+
+
+def test_cuts_a_prompt_to_a_line() -> None:
+    assert first_line("\n  Fix it\nand more") == "Fix it"
+    assert first_line("x" * 100, width=10) == "xxxxxxxxx…"
+    assert first_line(None) == ""
+
+
+def test_lets_no_escape_sequence_through_but_colours() -> None:
+    raw = b"\x1b[31mred\x1b[m \x1b[2Jclear \x1b]0;title\x07 \x1b[10;1Hmove \rback\r\n\x00\x07done"
+    assert DANGEROUS.sub(_harmless, raw) == b"\x1b[31mred\x1b[m clear  move back\r\ndone"
+
+
+def test_escapes_what_could_change_a_terminal() -> None:
+    assert printable("a\x1b[31mb\u202e\udcff") == "a\\x1b[31mb\\u202e\\xff"
+
+
+def test_aligns_wide_letters_and_cuts_the_last_column() -> None:
+    assert table([["a", "日本", "x"], ["bb", "c", "y"]]) == "a   日本  x\nbb  c     y"
+    assert table([["a", "", "x" * 50]], width=20) == "a  " + "x" * 16 + "…"
