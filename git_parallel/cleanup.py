@@ -106,8 +106,10 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
     with contextlib.ExitStack() as held:
         if not dry_run:
             held.enter_context(repository.store.locked())
-        fresh = next((v for v in look(repository, [view.task.name], files=False).tasks), None)
-        if fresh is None or fresh.tip != view.tip or fresh.evidence != view.evidence:
+        if not view.folder.record.exists():
+            return ""  # another sweep was faster, and found the same
+        fresh = look(repository, [view.task.name], files=False).tasks[0]
+        if fresh.tip != view.tip or fresh.evidence != view.evidence:
             return "it changed a moment ago"
         if view.worktree and view.worktree.path.exists():
             subject = safety.Subject(

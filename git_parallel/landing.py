@@ -26,6 +26,7 @@ from git_parallel.store import Landed
 from git_parallel.task import Check, Status
 
 TRIES = 3
+LANDING_WAIT_S = 3600.0
 SCRATCH = ".scratch"
 
 
@@ -61,14 +62,14 @@ def refusal(view: TaskView) -> str:
         return f"its target {view.task.target} is gone"
     if view.status is Status.MERGED:
         return "it is merged already"
-    if view.tip == view.task.base or (view.facts and not view.facts.ahead):
-        return "it has no commit of its own"
     if view.dirty:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     if view.dirty is None and view.worktree:
         return "git can't tell whether its worktree is clean"
     if view.worktree and view.worktree.operations:
         return f"{view.worktree.operations[0]} is not finished in its worktree"
+    if view.tip == view.task.base or (view.facts and not view.facts.ahead):
+        return "it has no commit of its own"
     return ""
 
 
@@ -84,22 +85,23 @@ def land(
 ) -> Prepared:
     """Merge one task into its target; raises ParallelError, with nothing changed, where it can't.
 
-    `told` hears what is going on, a line at a time.
+    `told` hears what is going on, a line at a time. Our own merges wait for each other; a target
+    that somebody else moved meanwhile is prepared for again, a few times.
     """
-    for _ in range(TRIES):
-        view = look(repository, [name]).tasks[0]
-        if reason := refusal(view):
-            raise UnsafeError(f"`{view.task.name}` can't be merged: {reason}")
-        prepared = prepare(repository, view, strategy)
-        if check:
-            _check(repository, view, prepared, loaded, trusted=trusted, told=told)
-        _refuse_dirty_paths(prepared)
-        with contextlib.suppress(TargetMoved):
-            with repository.store.locked(name="landing"):
+    with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S):
+        for _ in range(TRIES):
+            view = look(repository, [name]).tasks[0]
+            if reason := refusal(view):
+                raise UnsafeError(f"`{view.task.name}` can't be merged: {reason}")
+            prepared = prepare(repository, view, strategy)
+            if check:
+                _check(repository, view, prepared, loaded, trusted=trusted, told=told)
+            _refuse_dirty_paths(prepared)
+            with contextlib.suppress(TargetMoved):
                 _record(view, prepared)
                 _fast_forward(repository, view, prepared)
-            view.folder.seen()
-            return prepared
+                view.folder.seen()
+                return prepared
     raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
 
 

@@ -113,7 +113,7 @@ def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | No
         raise ParallelError(f"the runner can't be started: {error}") from error
 
 
-def main(text: str) -> Repository:
+def main(text: str) -> "Carrier":
     """Be the runner that a spec describes; returns when its run has ended and was announced."""
     spec = msgspec.json.decode(text, type=Spec)
     repository = repository_at(Path(spec.common), Path(spec.main) if spec.main else None)
@@ -125,15 +125,14 @@ def main(text: str) -> Repository:
         if spec.run == 0:
             carrier.prepare_for_a_person()
             lock.release()
-            return repository
+            return carrier
         run = carrier.carry(repository.store.state / "queue" / spec.ticket)
         lock.release()
     with contextlib.suppress(ParallelError):  # the run's record already says what is wrong
         if run.result is not Status.STOPPED:
             terminal = notice.parse_terminal(spec.terminal)
             notice.announce(carrier.task, run, carrier.rules.notify, terminal, os.environ)
-        carrier.refresh_index()
-    return repository
+    return carrier
 
 
 class Carrier:

@@ -14,7 +14,9 @@ def main(arguments: Sequence[str]) -> int:
     kind, *rest = arguments
     try:
         if kind == "runner":
-            cleanup.sweep(runner.main(rest[0]))
+            carrier = runner.main(rest[0])
+            cleanup.sweep(carrier.repository)
+            carrier.refresh_index()
         else:
             trash.purge(repository_at(Path(rest[0]), None), older_than_s=float(rest[1]))
     except ParallelError as error:
