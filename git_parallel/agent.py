@@ -42,7 +42,7 @@ def choose(loaded: Loaded, name: str | None, *, trusted: bool) -> str:
             f"the agent `{wanted}` comes from the project and is not trusted yet",
             hint="git parallel trust",
         )
-    if shutil.which(program) is None:
+    if "/" not in program and shutil.which(program) is None:
         raise ParallelError(
             f"the agent `{wanted}` needs the program `{program}`, which is not on PATH",
             hint=f"install {program}, or name another agent: --agent NAME",

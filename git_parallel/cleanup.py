@@ -9,14 +9,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import process, safety, store, trash
+from git_parallel import process, records, safety, scratch, trash
 from git_parallel.config import Config
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
-from git_parallel.landing import remove_dead_scratches
 from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository
-from git_parallel.runner import load_config
 from git_parallel.task import Status
 
 DAY_S = 86_400.0
@@ -58,7 +56,7 @@ def sweep(
     """
     if not repository.store.exists:
         return Swept()
-    rules = load_config(repository).config
+    rules = repository.configuration().config
     recovered = () if dry_run else _recover(repository)
     overview = overview or look(repository, files=False)
     if not asked and not rules.cleanup.automatic:
@@ -146,7 +144,7 @@ def _keep_house(repository: Repository, overview: Overview, rules: Config, gone:
     with contextlib.suppress(OSError, ParallelError):
         remember_targets(repository, [v for v in overview.tasks if v.task.name not in gone])
         repository.store.sweep_temporaries()
-        remove_dead_scratches(repository)
+        scratch.remove_dead(repository)
         if trash.has_expired(repository, older_than_s=rules.cleanup.keep_days * DAY_S):
             process.detach(
                 ["purge", str(repository.common), str(rules.cleanup.keep_days * DAY_S)],
@@ -183,4 +181,4 @@ def _write_targets(repository: Repository, lines: set[str]) -> None:
     if lines != _targets(repository):
         content = "".join(f"{line}\n" for line in sorted(lines))
         file = repository.store.state / "targets"
-        store.write(file, content.encode("utf-8", "surrogateescape"), durable=False)
+        records.write(file, content.encode("utf-8", "surrogateescape"), durable=False)

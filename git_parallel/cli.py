@@ -1,6 +1,5 @@
 """The command line: commands are imported when they are called, errors become exit codes."""
 
-import os
 import sys
 import tempfile
 import traceback
@@ -96,9 +95,6 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         output.tell(output.ERROR, "interrupted")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:  # a bug: the report says where, the terminal gets one line
         return _report(error, arguments)
 

@@ -5,11 +5,6 @@ in the worktree's admin folder and idempotent: a step whose inputs are as they w
 again, and one that was killed or failed is.
 """
 
-import fnmatch
-import hashlib
-import os
-import shutil
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -18,15 +13,14 @@ from typing import IO
 
 from msgspec import Struct
 
-from git_parallel import store
-from git_parallel.config import PROJECT_FILE, Config, Loaded
+from git_parallel import files, records
+from git_parallel.config import PROJECT_FILE, Loaded
 from git_parallel.errors import ParallelError
-from git_parallel.git import Git
-from git_parallel.process import Exit, Lock, task_environment
-from git_parallel.repository import Worktree
+from git_parallel.lock import Lock
+from git_parallel.process import Exit, task_environment
 from git_parallel.task import Task
+from git_parallel.worktree import Worktree
 
-INCLUDE_FILE = ".worktreeinclude"
 RECORD = "parallel.json"
 LOCK_WAIT_S = 3600.0
 
@@ -72,7 +66,7 @@ Runner = Callable[..., Exit]
 
 def record_of(worktree: Worktree) -> Record | None:
     """What was done for a worktree, or None if nothing ever was."""
-    return store.find_record(worktree.admin / RECORD, Record)
+    return records.find_record(worktree.admin / RECORD, Record)
 
 
 def bootstrap(
@@ -83,7 +77,7 @@ def bootstrap(
     trusted: bool,
     run: Runner,
     output: IO[bytes],
-    base: Mapping[str, str],
+    variables: Mapping[str, str],
     told: Callable[[str], None] = lambda _: None,
 ) -> Record:
     """Bring a worktree's environment up to date and return the record of it.
@@ -102,9 +96,11 @@ def bootstrap(
             done = _step_done_before(old, plan)
             if not done:
                 told(plan.name)
-                record, done = _carry_out(plan, record, worktree, source, loaded, run, output, base)
+                record, done = _carry_out(
+                    plan, record, worktree, source, loaded, run, output, variables
+                )
             record = _with_step(record, done)
-            store.write_record(worktree.admin / RECORD, record)
+            records.write_record(worktree.admin / RECORD, record)
             if done.outcome == FAILED:
                 break
         return record
@@ -113,20 +109,21 @@ def bootstrap(
 def plans(folder: Path, loaded: Loaded, *, trusted: bool) -> Iterator[Plan]:
     """The steps that a worktree needs, in their order."""
     config = loaded.config
-    yield Plan("files", _digest(repr(config.environment).encode(), _content(folder / INCLUDE_FILE)))
+    included = _content(folder / files.INCLUDE_FILE)
+    yield Plan("files", files.digest(repr(config.environment).encode(), included))
     ecosystems: set[str] = set()
     for name, manager in config.managers.items():
         lockfile = folder / manager.lockfile
         if manager.ecosystem in ecosystems or not lockfile.is_file():
             continue
         ecosystems.add(manager.ecosystem)
-        inputs = _digest(repr(manager.run).encode(), _content(lockfile))
+        inputs = files.digest(repr(manager.run).encode(), _content(lockfile))
         ours = trusted or loaded.origins.get(f"managers.{name}.run") != "project"
         yield Plan(name, inputs, tuple(_argv(c) for c in manager.run), "" if ours else UNTRUSTED)
     theirs = loaded.origins.get("environment.run") == "project"
     for command in config.environment.run:
         blocked = UNTRUSTED if theirs and not trusted else ""
-        yield Plan(command, _digest(command.encode()), (("sh", "-c", command),), blocked)
+        yield Plan(command, files.digest(command.encode()), (("sh", "-c", command),), blocked)
 
 
 UNTRUSTED = f"commands of {PROJECT_FILE} are not trusted yet"
@@ -158,15 +155,16 @@ def _carry_out(
     loaded: Loaded,
     run: Runner,
     output: IO[bytes],
-    base: Mapping[str, str],
+    variables: Mapping[str, str],
 ) -> tuple[Record, Step]:
     began = time.monotonic()
     copied, reason = dict(record.copied), plan.blocked
     if not plan.commands:
-        copied |= copy_files(source, worktree.path, loaded.config, set(copied)) if source else {}
+        if source:
+            copied |= files.copy_files(source, worktree.path, loaded.config, set(copied))
     elif not reason:
         limit = loaded.config.environment.timeout_min * 60
-        reason = _run_commands(plan, worktree.path, run, output, base, limit)
+        reason = _run_commands(plan, worktree.path, run, output, variables, limit)
     outcome = BLOCKED if plan.blocked else FAILED if reason else OK
     seconds = round(time.monotonic() - began, 2)
     step = Step(name=plan.name, inputs=plan.inputs, outcome=outcome, seconds=seconds, reason=reason)
@@ -174,15 +172,19 @@ def _carry_out(
 
 
 def _run_commands(
-    plan: Plan, folder: Path, run: Runner, output: IO[bytes], base: Mapping[str, str], limit: float
+    plan: Plan,
+    folder: Path,
+    run: Runner,
+    output: IO[bytes],
+    variables: Mapping[str, str],
+    limit: float,
 ) -> str:
     """Run the commands of a step; returns why it failed, or nothing."""
     for command in plan.commands:
         shown = command[2] if command[:2] == ("sh", "-c") else " ".join(command)
         output.write(f"── {shown}\n".encode())
         output.flush()
-        environment = {**task_environment(base, folder), "CI": base.get("CI", "1")}
-        environment["GIT_TERMINAL_PROMPT"] = "0"
+        environment = {"CI": "1", **task_environment(variables, folder), **_told(variables)}
         ended = run(command, folder=folder, environment=environment, output=output, timeout_s=limit)
         if ended.words:
             return ended.words
@@ -193,105 +195,35 @@ def _run_commands(
     return ""
 
 
-def copy_files(source: Path, target: Path, config: Config, known: set[str]) -> dict[str, str]:
-    """Copy the ignored files that a worktree needs; returns the digest of each by its path.
+def _told(variables: Mapping[str, str]) -> dict[str, str]:
+    """What `of_task` added for git, which a clean environment has lost again."""
+    names = (n for n in variables if n.startswith(("GIT_CONFIG_", "GIT_TERMINAL_PROMPT")))
+    return {name: variables[name] for name in names}
 
-    An existing file is never overwritten, a link that leads out of the tree is never followed.
+
+def of_task(
+    task: Task, base: Mapping[str, str], folder: Path, *, main: Path, brief: Path
+) -> dict[str, str]:
+    """The environment of a program that works on a task in a folder: bound to nothing else, with
+    what tells it which task this is, and with a git that neither asks nor tidies up meanwhile.
     """
-    if source.resolve() == target.resolve():
-        return {}
-    copied = {}
-    for name in sorted(wanted_files(source, config)):
-        if name in known or not _is_within(target, target / name):
-            continue
-        digest = _copy(source, target, name)
-        if digest:
-            copied[name] = digest
-    return copied
-
-
-def wanted_files(source: Path, config: Config) -> set[str]:
-    """The ignored files of a worktree that its siblings need too, by their paths in it."""
-    git = Git(source, GIT_OPTIONAL_LOCKS="0")
-    listed = ("ls-files", "-z", "--others", "--ignored")
-    rules = config.environment
-    named: set[str] = set()
-    if (source / INCLUDE_FILE).is_file():
-        named = set(git.fields(*listed, f"--exclude-from={INCLUDE_FILE}"))
-    if rules.copy:
-        named |= set(git.fields(*listed, *(f"--exclude={pattern}" for pattern in rules.copy)))
-    if named:
-        arguments = ("check-ignore", "-z", "--stdin")
-        named = set(git.run(*arguments, stdin="\0".join(sorted(named)), ok=(0, 1)).fields)
-    if not (source / INCLUDE_FILE).is_file():
-        ignored = git.fields(*listed, "--exclude-standard", "--directory")
-        named |= {name for name in ignored if _is_usual(source, name, config)}
-    return {name for name in named if name}
-
-
-def _is_usual(source: Path, name: str, config: Config) -> bool:
-    if name.endswith("/"):
-        return False
-    rules, base = config.environment, name.rpartition("/")[2]
-    if _matches(base, rules.never) or not _matches(base, rules.files):
-        return False
-    return (source / name).lstat().st_size <= rules.max_kib * 1024
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _is_within(folder: Path, path: Path) -> bool:
-    return path.parent.resolve().is_relative_to(folder.resolve())
-
-
-def _copy(source: Path, target: Path, name: str) -> str | None:
-    """Copy one file and return its digest; None where it is not ours to copy."""
-    from_path, to_path = source / name, target / name
-    if os.path.lexists(to_path):
-        return None
-    mode = from_path.lstat().st_mode
-    if stat.S_ISLNK(mode) and not _leads_inside(source, from_path):
-        return None
-    if not (stat.S_ISLNK(mode) or stat.S_ISREG(mode)):
-        return None
-    to_path.parent.mkdir(parents=True, exist_ok=True)
-    if stat.S_ISLNK(mode):
-        to_path.symlink_to(os.readlink(from_path))
-        return digest_of(to_path)
-    temporary = to_path.with_name(f".{to_path.name}.parallel-{os.getpid()}")
-    try:
-        shutil.copy2(from_path, temporary, follow_symlinks=False)
-        os.link(temporary, to_path, follow_symlinks=False)  # refuses where somebody was faster
-    except FileExistsError:
-        return None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return digest_of(to_path)
-
-
-def _leads_inside(tree: Path, link: Path) -> bool:
-    target = os.readlink(link)
-    return not os.path.isabs(target) and link.resolve().is_relative_to(tree.resolve())
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file's content, or of where a link leads, in hexadecimal."""
-    if path.is_symlink():
-        return _digest(b"link", os.fsencode(os.readlink(path)))
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def variables(task: Task, main: Path) -> dict[str, str]:
-    """What tells a program which task it works on, and which numbers are the task's own."""
+    quiet = {"gc.auto": "0", "maintenance.auto": "false"}
+    pairs = {
+        f"GIT_CONFIG_{part}_{number}": value
+        for number, pair in enumerate(quiet.items())
+        for part, value in zip(("KEY", "VALUE"), pair, strict=True)
+    }
     return {
+        **task_environment(base, folder),
+        **pairs,
+        "GIT_CONFIG_COUNT": str(len(quiet)),
+        "GIT_TERMINAL_PROMPT": "0",
         "GIT_PARALLEL_TASK": task.name,
         "GIT_PARALLEL_BRANCH": task.branch,
         "GIT_PARALLEL_BASE": task.base,
         "GIT_PARALLEL_TARGET": task.target,
         "GIT_PARALLEL_MAIN": str(main),
+        "GIT_PARALLEL_BRIEF": str(brief),
         "GIT_PARALLEL_SLOT": str(task.slot),
         "GIT_PARALLEL_PORT": str(task.ports[0]),
     }
@@ -299,7 +231,3 @@ def variables(task: Task, main: Path) -> dict[str, str]:
 
 def _content(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
-
-
-def _digest(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()

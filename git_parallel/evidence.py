@@ -11,7 +11,7 @@ from msgspec import Struct
 from git_parallel.changes import Change
 from git_parallel.forecast import Trial
 from git_parallel.history import History
-from git_parallel.store import Landed
+from git_parallel.records import Landed
 
 
 class Evidence(Struct, frozen=True, omit_defaults=True):

@@ -4,9 +4,11 @@ Git is asked in its machine language only: exit codes, `-z`, full ids. Text is d
 names are, so that a path of any bytes survives the way there and back.
 """
 
+import contextlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -124,6 +126,16 @@ class Git:
             raise _refusal([str(a) for a in arguments], answer)
         return answer
 
+    def ask(self, *arguments: str) -> str:
+        """What git printed for a question about worktrees, asked again where one of them may have
+        been only half made in that moment; raises GitError.
+        """
+        for pause_s in (0.02, 0.1):
+            with contextlib.suppress(GitError):
+                return self.run(*arguments).out
+            time.sleep(pause_s)
+        return self.run(*arguments).out
+
     def text(self, *arguments: str, stdin: str | bytes = b"") -> str:
         """What git printed, without the newline at its end."""
         return self.run(*arguments, stdin=stdin).out.removesuffix("\n")
@@ -199,7 +211,8 @@ def _refusal(arguments: Iterable[str], answer: Answer) -> GitError:
     words = [a for a in arguments if a != "--no-optional-locks"]
     while len(words) > 1 and words[0] in ("-c", "-C"):
         words = words[2:]
-    shown = " ".join(words[:2]) if words[:1] == ["worktree"] else words[0] if words else ""
+    two = words[:1] in (["worktree"], ["hook"])
+    shown = " ".join(words[:2]) if two else " ".join(words[:1])
     said = last_words(answer.err) or f"exit code {answer.code}"
     hint = ""
     if answer.code == USAGE_EXIT:

@@ -7,27 +7,25 @@ is not. So a merge that is interrupted has either not happened or happened.
 
 import contextlib
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from git_parallel import brief, environment, forecast
 from git_parallel.changes import changes_between
+from git_parallel.checks import run_checks
 from git_parallel.config import Loaded
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.overview import TaskView, look
-from git_parallel.process import Lock, Supervisor, task_environment
-from git_parallel.repository import Branch, Repository, Worktree
-from git_parallel.store import Landed
-from git_parallel.task import Check, Status
+from git_parallel.process import Supervisor
+from git_parallel.records import Landed
+from git_parallel.repository import Branch, Repository
+from git_parallel.scratch import scratch
+from git_parallel.task import Status
 
 TRIES = 3
 LANDING_WAIT_S = 3600.0
-SCRATCH = ".scratch"
 
 
 class Prepared(Struct, frozen=True):
@@ -170,7 +168,7 @@ def _commit(git: Git, tree: str, parents: tuple[str, ...], message: str) -> str:
 
 def _rebase(repository: Repository, view: TaskView, target: Branch) -> str:
     fork = view.facts.fork if view.facts else None
-    with scratch(repository, view, view.tip or "") as worktree:
+    with scratch(repository, view.task, view.tip or "") as worktree:
         git = Git(worktree.path, GIT_EDITOR="false", GIT_SEQUENCE_EDITOR="false")
         plain = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
         try:
@@ -181,57 +179,6 @@ def _rebase(repository: Repository, view: TaskView, target: Branch) -> str:
                 raise _conflict(view, paths) from error
             raise
         return git.text("rev-parse", "HEAD")
-
-
-@contextlib.contextmanager
-def scratch(repository: Repository, view: TaskView, commit: str) -> Iterator[Worktree]:
-    """A detached worktree that is gone afterwards; its lock tells others that it is in use."""
-    name = f"{view.task.slug}-{os.getpid()}"
-    path = Path(view.task.path).parent / SCRATCH / name
-    locks = repository.store.state / SCRATCH
-    locks.mkdir(exist_ok=True)
-    lock = Lock.take(locks / name, wait_s=1.0)
-    if lock is None:
-        raise ParallelError(f"{locks / name} is held by another process")
-    with lock:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            repository.git.run("worktree", "add", "--quiet", "--detach", str(path), commit)
-            yield next(w for w in repository.worktrees() if w.path.resolve() == path.resolve())
-        finally:
-            _remove_scratch(repository, path)
-            (locks / name).unlink(missing_ok=True)
-
-
-def _remove_scratch(repository: Repository, path: Path) -> None:
-    """Delete a scratch worktree: all in it was made by us, from commits that exist elsewhere."""
-    for worktree in repository.worktrees():
-        if worktree.path == path or worktree.path == path.resolve():
-            shutil.rmtree(worktree.admin, ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        path.parent.rmdir()
-
-
-def is_scratch(worktree: Worktree) -> bool:
-    """Whether a worktree is one of ours that lives for the length of a merge."""
-    return worktree.path.parent.name == SCRATCH
-
-
-def remove_dead_scratches(repository: Repository) -> None:
-    """Delete the scratch worktrees of merges that were killed."""
-    locks = repository.store.state / SCRATCH
-    for worktree in repository.worktrees():
-        if not is_scratch(worktree) or worktree.slug:
-            continue
-        lock = locks / worktree.path.name
-        if not lock.exists():
-            continue
-        held = Lock.take(lock)
-        if held:
-            with held:
-                _remove_scratch(repository, worktree.path)
-                lock.unlink(missing_ok=True)
 
 
 def _check(
@@ -247,15 +194,18 @@ def _check(
     commands = loaded.config.checks.run
     if not commands:
         return
+    name, target = view.task.name, view.task.target
     if not trusted and loaded.origins.get("checks.run") == "project":
-        raise UnsafeError(
-            f"`{view.task.name}` can't be checked: {environment.UNTRUSTED}",
-            hint="git parallel trust",
-        )
+        words = f"`{name}` can't be checked: {environment.UNTRUSTED}"
+        raise UnsafeError(words, hint="git parallel trust")
     log = view.folder.path / "merge.log"
-    with scratch(repository, view, prepared.result) as worktree, open(log, "wb", 0) as output:
+    with scratch(repository, view.task, prepared.result) as worktree, log.open("wb", 0) as output:
         supervisor = Supervisor(repository.tag(view.task.slug, -1))
-        told(f"preparing {view.task.name} merged into {view.task.target}")
+        folder = worktree.path.resolve()
+        variables = environment.of_task(
+            view.task, os.environ, folder, main=repository.place, brief=view.folder.brief
+        )
+        told(f"preparing {name} merged into {target}")
         record = environment.bootstrap(
             worktree,
             repository.main,
@@ -263,40 +213,22 @@ def _check(
             trusted=trusted,
             run=supervisor.run,
             output=output,
-            base=os.environ,
+            variables=variables,
         )
         if step := record.trouble:
-            raise ParallelError(f"the merged result has no environment: {step.reason}; see {log}")
-        for command in commands:
-            told(f"checking {view.task.name} merged into {view.task.target}: {command}")
-            done = _run_check(supervisor, view, worktree, command, loaded, repository, output)
-            if done.exit_code:
-                raise ParallelError(
-                    f"`{view.task.name}` merged into {view.task.target} fails the check"
-                    f" `{command}` with exit code {done.exit_code}",
-                    hint=f"less {log}",
-                )
-
-
-def _run_check(
-    supervisor: Supervisor,
-    view: TaskView,
-    worktree: Worktree,
-    command: str,
-    loaded: Loaded,
-    repository: Repository,
-    output: IO[bytes],
-) -> Check:
-    clean = task_environment(os.environ, worktree.path.resolve())
-    told = environment.variables(view.task, repository.place)
-    ended = supervisor.run(
-        ("sh", "-c", command),
-        folder=worktree.path.resolve(),
-        environment={**clean, **told},
-        output=output,
-        timeout_s=loaded.config.checks.timeout_min * 60,
-    )
-    return Check(command, ended.code, 0.0)
+            words = f"`{name}` merged into {target} has no environment: {step.reason}"
+            raise ParallelError(words, hint=f"less {log}")
+        _, reason = run_checks(
+            commands,
+            folder=folder,
+            environment=variables,
+            output=output,
+            run=supervisor.run,
+            timeout_s=loaded.config.checks.timeout_min * 60,
+            told=lambda command: told(f"checking {name} merged into {target}: {command}"),
+        )
+    if reason:
+        raise ParallelError(f"`{name}` merged into {target}: {reason}", hint=f"less '{log}'")
 
 
 def _refuse_dirty_paths(prepared: Prepared) -> None:

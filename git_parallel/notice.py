@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from git_parallel.config import Notify
 from git_parallel.process import call
-from git_parallel.store import Notice, TaskFolder
+from git_parallel.records import Notice
+from git_parallel.store import TaskFolder
 from git_parallel.task import Run, Task
 
 LIMIT_S = 2.0

@@ -140,5 +140,13 @@ def terminal_width() -> int | None:
 
 
 def _print(text: str, stream: IO[str]) -> None:
-    stream.write(text + "\n")
-    stream.flush()
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        mute(stream)
+
+
+def mute(stream: IO[str]) -> None:
+    """Let what is still to be printed go nowhere: nobody reads it, and the work goes on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

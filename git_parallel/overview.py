@@ -10,14 +10,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import environment, evidence, store
+from git_parallel import environment, evidence, records
 from git_parallel.changes import breaches, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
 from git_parallel.forecast import trials
-from git_parallel.repository import Branch, Repository, Worktree
-from git_parallel.store import Landed, Notice, TaskFolder
+from git_parallel.records import Landed, Notice
+from git_parallel.repository import Branch, Repository
+from git_parallel.store import TaskFolder
 from git_parallel.task import Run, Status, Task, parse_name, same_name, status_of
+from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"
 STATUS = ("--no-optional-locks", "status", "--porcelain=v2", "-z", "--no-renames")
@@ -233,7 +235,7 @@ def _case(
 
 def _remembered(folder: TaskFolder) -> Facts | None:
     try:
-        return store.find_record(folder.path / FACTS, Facts)
+        return records.find_record(folder.path / FACTS, Facts)
     except ParallelError:
         return None  # only a memory: it is found out again
 
@@ -275,7 +277,7 @@ def _find_out(
 
 def _remember(folder: TaskFolder, facts: Facts) -> None:
     with contextlib.suppress(OSError, ValueError):  # a read-only repository can be listed too
-        store.write_record(folder.path / FACTS, facts, durable=False)
+        records.write_record(folder.path / FACTS, facts, durable=False)
 
 
 def _dirty(repository: Repository, worktrees: Sequence[Worktree | None]) -> dict[str, int | None]:

@@ -1,34 +1,25 @@
-"""The one door to programs other than git: locks that tell who lives, detached and supervised
-children, and the end of a whole process tree.
-
-A lock is `flock` on a file: it dies with its last holder and with the machine, so "held" means
-"alive", which a process id never does. psutil is imported only where a tree must be found.
-"""
+"""The one door to programs other than git: detached, supervised and small ones."""
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING
 
 from msgspec import Struct
 
-from git_parallel.errors import ParallelError
+from git_parallel import tree
 from git_parallel.git import clean_environment
 
 if TYPE_CHECKING:
     import psutil
 
-TAG = "GIT_PARALLEL_RUN"
-GRACE_S = 2.0
-KILL_WAIT_S = 5.0
 NOT_FOUND_EXIT = 127
 CANNOT_RUN_EXIT = 126
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
@@ -57,59 +48,6 @@ FOREIGN_ENVIRONMENT = frozenset(
         "OLDPWD",
     ]
 )
-
-
-class Lock:
-    """A held lock; whoever inherits `fd` holds it too."""
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    @classmethod
-    def take(cls, path: Path, *, wait_s: float = 0.0) -> Self | None:
-        """The lock on a file, or None while somebody else holds it longer than `wait_s` seconds."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        deadline = time.monotonic() + wait_s
-        pause = 0.001
-        while not _try_lock(fd, fcntl.LOCK_EX):
-            if time.monotonic() >= deadline:
-                os.close(fd)
-                return None
-            time.sleep(pause)
-            pause = min(pause * 2, 0.05)
-        return cls(fd)
-
-    def release(self) -> None:
-        """Let go; the lock stays held where a child inherited it."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def is_held(path: Path) -> bool:
-    """Whether some process holds the lock on a file."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        return not _try_lock(fd, fcntl.LOCK_SH)
-    finally:
-        os.close(fd)
-
-
-def _try_lock(fd: int, kind: int) -> bool:
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def task_environment(base: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -166,7 +104,7 @@ def detach(
             stderr=output,
             start_new_session=True,
             pass_fds=tuple(keep),
-            env={**clean_environment(os.environ), TAG: tag},
+            env={**clean_environment(os.environ), tree.TAG: tag},
         )
     child.returncode = 0  # ours to forget: without this, its destructor warns
     return child.pid
@@ -188,7 +126,7 @@ class Stopped(Exception):
 class Supervisor:
     """Runs programs one after the other, and ends their whole trees when it is told to stop."""
 
-    def __init__(self, tag: str, *, grace_s: float = GRACE_S) -> None:
+    def __init__(self, tag: str, *, grace_s: float = tree.GRACE_S) -> None:
         self.tag = tag
         self.grace_s = grace_s
         self.stopping = False
@@ -230,7 +168,7 @@ class Supervisor:
             child = subprocess.Popen(
                 list(command),
                 cwd=folder,
-                env={**environment, TAG: self.tag},
+                env={**environment, tree.TAG: self.tag},
                 stdin=stdin or subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -255,7 +193,7 @@ class Supervisor:
             late = limit is not None and time.monotonic() >= limit
             if (self.stopping or late) and not ended:
                 timed_out, ended = late and not self.stopping, True
-                end(lambda: _tree(self.tag), grace_s=self.grace_s)
+                tree.end(lambda: tree.below(self.tag), grace_s=self.grace_s)
                 continue
             self._sleep(limit if not ended else None)
 
@@ -285,9 +223,10 @@ class Supervisor:
             return ()
 
         def left() -> list["psutil.Process"]:
-            return [p for p in _tree(self.tag) if _belongs(p, session, folder)]
+            found = tree.below(self.tag)
+            return [p for p in found if tree.belongs(p, session, folder)]
 
-        return end(left, grace_s=self.grace_s)
+        return tree.end(left, grace_s=self.grace_s)
 
 
 def _not_started(command: Sequence[str], error: OSError | ValueError) -> Exit:
@@ -317,151 +256,6 @@ def _has_children(session: int) -> bool:
             pass
         return True
     return False
-
-
-def _belongs(process: "psutil.Process", session: int, folder: Path) -> bool:
-    import psutil
-
-    with contextlib.suppress(OSError):
-        if os.getsid(process.pid) == session:
-            return True
-    with contextlib.suppress(psutil.Error, OSError):
-        return Path(process.cwd()).is_relative_to(folder)
-    return False
-
-
-def _tree(tag: str) -> list["psutil.Process"]:
-    import psutil
-
-    below = psutil.Process().children(recursive=True)
-    known = {p.pid for p in below}
-    return below + [p for p in tagged(tag) if p.pid not in known]
-
-
-def tagged(tag: str, *, variable: str = TAG) -> list["psutil.Process"]:
-    """The processes of ours whose environment carries the tag of a run (or another mark, in its
-    own variable), and their descendants.
-    """
-    import psutil
-
-    found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(variable) == tag:
-                found[process.pid] = process
-                found.update({p.pid: p for p in process.children(recursive=True)})
-    return [p for p in found.values() if p.pid != os.getpid() and _is_running(p)]
-
-
-def _is_running(process: "psutil.Process") -> bool:
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    return False
-
-
-def end(find: Callable[[], list["psutil.Process"]], *, grace_s: float = GRACE_S) -> tuple[str, ...]:
-    """End every process that `find` finds, politely first; returns their names.
-
-    Raises ParallelError where one of them can't be ended.
-    """
-    named: dict[int, str] = {}
-    kill_from = time.monotonic() + grace_s
-    give_up = kill_from + KILL_WAIT_S
-    asked: set[int] = set()
-    while living := [p for p in find() if _is_running(p)]:
-        now = time.monotonic()
-        if now > give_up:
-            raise ParallelError(f"process {living[0].pid} can't be ended")
-        for process in living:
-            named.setdefault(process.pid, describe(process))
-            if now >= kill_from:
-                _signal(process, signal.SIGKILL)
-            elif process.pid not in asked:
-                asked.add(process.pid)
-                _signal(process, signal.SIGTERM)
-        time.sleep(0.02)
-    return tuple(named.values())
-
-
-def _signal(process: "psutil.Process", number: signal.Signals) -> None:
-    import psutil
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(number)  # compares the time of its creation first
-
-
-def describe(process: "psutil.Process") -> str:
-    """A process as people know it: its name and its id."""
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        return f"{process.name()} ({process.pid})"
-    return f"process {process.pid}"
-
-
-def ask_to_stop(pid: int, tag: str) -> bool:
-    """Send SIGTERM to a runner; False where that process is gone or another one."""
-    import psutil
-
-    with contextlib.suppress(psutil.Error, OSError):
-        process = psutil.Process(pid)
-        if process.environ().get(TAG) == tag:
-            process.send_signal(signal.SIGTERM)
-            return True
-    return False
-
-
-def inside(folder: Path, *, spare: frozenset[int] = frozenset()) -> list[str]:
-    """The processes that stand in a folder, run from it or hold one of its files open.
-
-    `spare` are process ids that don't count. Other users' processes can't be seen.
-    """
-    spared = spare | {os.getpid()}
-    below = str(folder.resolve()) + os.sep
-    return [
-        _proc_name(pid) if sys.platform == "linux" else name
-        for pid, name, places in _places()
-        if pid not in spared and any((place + os.sep).startswith(below) for place in places)
-    ]
-
-
-def ancestors() -> frozenset[int]:
-    """This process and the shells and terminals above it."""
-    import psutil
-
-    return frozenset({os.getpid(), *(p.pid for p in psutil.Process().parents())})
-
-
-def _places() -> Iterator[tuple[int, str, Iterator[str]]]:
-    if sys.platform == "linux":
-        for entry in os.scandir("/proc"):
-            if entry.name.isdigit():
-                yield int(entry.name), "", _proc_places(entry.path)
-        return
-    import psutil
-
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            files = [f.path for f in process.open_files()]
-            yield process.pid, describe(process), iter([process.cwd(), process.exe(), *files])
-
-
-def _proc_places(proc: str) -> Iterator[str]:
-    for name in ("cwd", "exe", "root"):
-        with contextlib.suppress(OSError):
-            yield os.readlink(f"{proc}/{name}")
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(f"{proc}/fd"):
-            with contextlib.suppress(OSError):
-                yield os.readlink(entry.path)
-
-
-def _proc_name(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return f"{Path(f'/proc/{pid}/comm').read_text().strip()} ({pid})"
-    return f"process {pid}"
 
 
 def call(

@@ -10,31 +10,18 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from git_parallel import config
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git, check_version
 from git_parallel.history import History
 from git_parallel.store import Store
-
-TASK_MARK = "parallel-task"  # in a worktree's admin folder: the slug of its task
-INITIALIZING = "initializing"  # git's own reason for the lock of a worktree it is still making
-
-OPERATIONS = {
-    "rebase-merge": "a rebase",
-    "rebase-apply": "a rebase or am",
-    "MERGE_HEAD": "a merge",
-    "CHERRY_PICK_HEAD": "a cherry-pick",
-    "REVERT_HEAD": "a revert",
-    "BISECT_LOG": "a bisect",
-    "sequencer": "a sequence of picks",
-    "SQUASH_MSG": "a squash",
-    "MERGE_AUTOSTASH": "an autostash",
-}
-
-# What git writes into a reflog when it makes a commit (GIT_REFLOG_ACTION in git(1)), not when a
-# ref or a HEAD moves to one that exists.
-MADE_HERE = re.compile(
-    r"commit\b|cherry-pick|revert|am\b|.*: Merge made by"
-    r"|(pull --)?rebase.* \((pick|reword|squash|fixup)\)"
+from git_parallel.worktree import (
+    MADE_HERE,
+    TASK_MARK,
+    Worktree,
+    content,
+    find_worktree,
+    reflog,
 )
 
 
@@ -46,41 +33,6 @@ class Branch(Struct, frozen=True):
     tree: str
     worktree: Path | None
     current: bool
-
-
-class Worktree(Struct, frozen=True):
-    """A linked worktree, read from its admin folder (gitrepository-layout(5))."""
-
-    admin: Path
-    path: Path
-    slug: str | None
-    locked: str | None
-
-    @property
-    def id(self) -> str:
-        """The name of its admin folder, which stays when the worktree is moved."""
-        return self.admin.name
-
-    @property
-    def branch(self) -> str | None:
-        """The full ref that its HEAD names, or None where HEAD is detached or unreadable."""
-        with contextlib.suppress(OSError):
-            head = (self.admin / "HEAD").read_text().strip()
-            return head.removeprefix("ref: ") if head.startswith("ref: ") else None
-        return None
-
-    @property
-    def operations(self) -> list[str]:
-        """What git is in the middle of here: a rebase, a merge, a bisect and the like."""
-        return [what for name, what in OPERATIONS.items() if (self.admin / name).exists()]
-
-    @property
-    def intact(self) -> bool:
-        """Whether its `.git` file leads back to its admin folder."""
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            pointer = (self.path / ".git").read_text().strip().removeprefix("gitdir: ")
-            return os.path.samefile(self.path / pointer, self.admin)
-        return False
 
 
 class Repository:
@@ -135,7 +87,7 @@ class Repository:
     @property
     def current_branch(self) -> str | None:
         """The branch that HEAD names here, or None where it is detached."""
-        head = (_content(self.git_dir / "HEAD") or "").partition("ref: refs/heads/")
+        head = (content(self.git_dir / "HEAD") or "").partition("ref: refs/heads/")
         return head[2] or None
 
     @property
@@ -157,7 +109,7 @@ class Repository:
         form = "%(objectname)%00%(refname)%00%(worktreepath)%00%(HEAD)%00%(tree)"
         wanted = patterns or ("refs/heads",)
         found = {}
-        for line in self.git.lines("for-each-ref", f"--format={form}", *wanted):
+        for line in self.git.ask("for-each-ref", f"--format={form}", *wanted).splitlines():
             tip, ref, place, mark, tree = line.split("\0")
             found[ref] = Branch(ref, tip, tree, self._checkout(place), mark == "*")
         return found
@@ -169,7 +121,7 @@ class Repository:
         logs = [self.common / "logs" / "refs" / "heads" / branch]
         if worktree:
             logs.append(worktree.admin / "logs" / "HEAD")
-        entries = (entry for log in logs for entry in _reflog(log))
+        entries = (entry for log in logs for entry in reflog(log))
         return frozenset(commit for commit, words in entries if MADE_HERE.match(words))
 
     def worktrees(self) -> list[Worktree]:
@@ -179,21 +131,8 @@ class Repository:
             names = sorted(os.listdir(folder))
         except FileNotFoundError:
             return []
-        found = [self.find_worktree(folder / name) for name in names]
+        found = [find_worktree(folder / name) for name in names]
         return [worktree for worktree in found if worktree]
-
-    def find_worktree(self, admin: Path) -> Worktree | None:
-        """The worktree of an admin folder, or None where it has none that can be read."""
-        try:
-            pointer = _content(admin / "gitdir")
-            slug = _content(admin / TASK_MARK)
-            locked = _content(admin / "locked")
-        except OSError:
-            return None
-        if not pointer:
-            return None
-        path = Path(os.path.normpath(admin / pointer)).parent
-        return Worktree(admin, path, slug, locked)
 
     def mark(self, worktree: Worktree, slug: str) -> None:
         """Say that a worktree belongs to a task."""
@@ -204,13 +143,27 @@ class Repository:
         return next((w for w in self.worktrees() if w.slug == slug), None)
 
     def add_worktree(self, path: Path, branch: str, base: str, *, create: bool) -> Worktree:
-        """Make a worktree on a branch; raises GitError with git's own words."""
+        """Make an empty worktree on a branch, under the store's lock; raises GitError.
+
+        Git itself stumbles over a worktree that another of its processes has only half made
+        ("failed to read commondir", 2.39), so this part is short and done one after the other.
+        """
         new = ["--no-track", "-b", branch, str(path), base] if create else [str(path), branch]
-        self.git.run(*_parallel_checkout(), "worktree", "add", "--quiet", *new)
+        self.git.run("worktree", "add", "--quiet", "--no-checkout", *new)
         found = next((w for w in self.worktrees() if w.path.resolve() == path.resolve()), None)
         if found is None:
             raise ParallelError(f"git made {path} but does not list it")
         return found
+
+    def fill(self, worktree: Worktree, tip: str) -> None:
+        """Check out the files of a new worktree and run other people's post-checkout hook, as `git
+        worktree add` does it; raises GitError where one of them fails.
+        """
+        git = Git(worktree.path, self.git.environment)
+        git.environment.pop("GIT_DIR", None)
+        git.run(*_parallel_checkout(), "reset", "--hard", "--quiet", "--no-recurse-submodules")
+        arguments = ("--", "0" * len(tip), tip, "1")
+        git.run("hook", "run", "--ignore-missing", "post-checkout", *arguments)
 
     def history(self, tips: Sequence[str], floor: str) -> History:
         """The graph above a common ancestor of all tips; `floor` is a guess at one, and where it
@@ -242,6 +195,10 @@ class Repository:
     def short(self, commit: str) -> str:
         """A commit as git abbreviates it here."""
         return self.git.text("rev-parse", "--short", commit)
+
+    def configuration(self) -> config.Loaded:
+        """What is configured here; raises ParallelError where a file is wrong."""
+        return config.load(self.main, self.store.parallel / "config.toml")
 
     def settings(self) -> dict[str, str]:
         """Git's configuration, keys in lower case, the last value of each."""
@@ -319,23 +276,6 @@ def _not_found(folder: Path, said: str) -> ParallelError:
             hint=f"git config --global --add safe.directory '{folder}'",
         )
     return ParallelError("not in a git repository", hint="cd into one, or make one: git init")
-
-
-def _reflog(log: Path) -> list[tuple[str, str]]:
-    """The new commit and the words of each entry: `old new who when`, a tab, the words."""
-    try:
-        lines = os.fsdecode(log.read_bytes()).splitlines()
-    except OSError:
-        return []
-    parts = (line.partition("\t") for line in lines)
-    return [(who.split(" ", 2)[1], words) for who, _, words in parts if " " in who]
-
-
-def _content(path: Path) -> str | None:
-    try:
-        return os.fsdecode(path.read_bytes()).removesuffix("\n")
-    except FileNotFoundError:
-        return None
 
 
 def _is_free_ground(folder: Path) -> bool:

@@ -14,14 +14,15 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import environment, process
+from git_parallel import environment, files, tree
 from git_parallel.config import Regenerable
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, clean_environment
-from git_parallel.repository import Repository, Worktree
+from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task
+from git_parallel.worktree import Worktree
 
 MAX_WALKED = 200_000  # entries of ignored folders; beyond that nobody knows what is in there
 STILL_S = 60.0  # a file changed this recently may have a person behind it
@@ -111,8 +112,8 @@ def _activity(subject: Subject) -> Iterator[str]:
     if run and run.result is None and (left := leftovers(subject.repository, folder, run)):
         yield f"{_some(left)} still runs (git parallel stop {subject.task.name})"
         return
-    spare = process.ancestors() if subject.explicit else frozenset({os.getpid()})
-    if inside := process.inside(worktree.path, spare=spare):
+    spare = tree.ancestors() if subject.explicit else frozenset({os.getpid()})
+    if inside := tree.inside(worktree.path, spare=spare):
         yield f"{_some(inside)} still uses it"
     for lock in _git_locks(worktree):
         yield f"git is at work in it, or died there: {lock}"
@@ -206,10 +207,10 @@ def _submodules(subject: Subject) -> Iterator[str]:
 
 
 def _git_dirs(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
-        if "HEAD" in files and "objects" in folders:
+    for place, folders, names in os.walk(folder):
+        if "HEAD" in names and "objects" in folders:
             yield Path(place)
-            folders[:] = [name for name in folders if name == "modules"]
+            folders[:] = [inner for inner in folders if inner == "modules"]
 
 
 def _nested_repository(folder: Path, limit: int) -> tuple[str, int]:
@@ -236,7 +237,7 @@ def _can_be_made_again(place: Path, name: str, copied: dict[str, str], rules: Re
     if not name.endswith("/"):
         if any(fnmatch.fnmatchcase(base, pattern) for pattern in rules.files):
             return True
-        return name in copied and environment.digest_of(place) == copied[name]
+        return name in copied and files.digest_of(place) == copied[name]
     if place.is_symlink():
         return False
     marks = [m for key, m in rules.folders.items() if fnmatch.fnmatchcase(base, key)]

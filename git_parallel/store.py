@@ -1,116 +1,30 @@
-"""Our files below `.git/parallel/.state/`: tasks, runs, slots, notices.
-
-A file has one writer and is replaced as a whole, so a reader takes no lock and never sees half
-of one. A file that can't be read is an error that names it, never an empty default.
-"""
+"""What lies below `.git/parallel/.state/`: tasks, runs, slots, the line for them."""
 
 import contextlib
 import os
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
 from git_parallel.errors import ParallelError
-from git_parallel.process import Lock, is_held
+from git_parallel.lock import Lock, is_held
+from git_parallel.records import (
+    Landed,
+    Making,
+    Notice,
+    Restored,
+    Retarget,
+    find_record,
+    load_record,
+    write_record,
+)
 from git_parallel.task import Run, Slug, Task, folded
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 LOCK_WAIT_S = 30.0
 STALE_TEMPORARY_S = 60.0
-
-
-def write(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Replace a file as a whole: after a crash it holds the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_record(path: Path, record: msgspec.Struct, *, durable: bool = True) -> None:
-    """Replace a record, as indented JSON that people can read."""
-    write(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n", durable=durable)
-
-
-def load_record(path: Path, kind: type[T]) -> T:
-    """The record in a file; raises ParallelError where it can't be read, FileNotFoundError where
-    there is none.
-    """
-    try:
-        content = path.read_bytes()
-        return msgspec.json.decode(content, type=kind)
-    except FileNotFoundError:
-        raise
-    except (OSError, msgspec.DecodeError) as error:
-        raise ParallelError(
-            f"{path} can't be read: {error}",
-            hint="was it written by a newer git parallel? Nothing was changed",
-        ) from error
-
-
-def find_record(path: Path, kind: type[T]) -> T | None:
-    """The record in a file, or None where there is no such file."""
-    try:
-        return load_record(path, kind)
-    except FileNotFoundError:
-        return None
-
-
-class Landed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """That we were about to land a task: true as soon as `result` is reachable from `target`."""
-
-    tip: str
-    target: str
-    result: str
-    strategy: str
-    version: int = 1
-
-
-class Notice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """That a task needs a person, until the person has looked."""
-
-    status: str
-    reason: str
-    time: float
-    run: int
-    version: int = 1
-
-
-class Making(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a `start` under way is about to make; gone when it is through."""
-
-    path: str
-    branch: str
-    made_branch: bool
-    base: str
-    version: int = 1
-
-
-class Restored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """That a person brought a task back: the sweep leaves it alone until its tip moves."""
-
-    tip: str
-    version: int = 1
-
-
-class Retarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a task goes whose target, another task's branch, has landed."""
-
-    target: str
-    version: int = 1
 
 
 class TaskFolder:

@@ -12,81 +12,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import Struct, structs
-
-from git_parallel import store
+from git_parallel import pins
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.repository import Repository, Worktree
+from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries
+from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, same_name
+from git_parallel.worktree import Worktree
 
-JOURNAL = "journal.json"
-PINS = "refs/parallel/trash"
 PARKED = ".git.parked"
-MOVING, KEPT, RETURNING = "moving", "kept", "returning"
-
-
-class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was moved away, from where, and how far it is."""
-
-    id: str
-    state: str
-    name: str
-    slug: str
-    branch: str
-    tip: str | None
-    drop_branch: bool
-    path: str | None
-    admin: str | None
-    tree: str | None
-    why: str
-    moved: float
-    settings: tuple[tuple[str, str], ...] = ()
-    version: int = 1
-
-
-class Entry:
-    """One thing in the trash."""
-
-    def __init__(self, repository: Repository, folder: Path, journal: Journal) -> None:
-        self.repository = repository
-        self.folder = folder
-        self.journal = journal
-
-    @property
-    def admin(self) -> Path:
-        """Where the worktree's admin folder rests."""
-        return self.folder / "admin"
-
-    @property
-    def record(self) -> Path:
-        """Where the task's own files rest."""
-        return self.folder / "task"
-
-    @property
-    def reflog(self) -> Path:
-        """Where the branch's reflog rests."""
-        return self.folder / "branch.log"
-
-    def write(self, **changes: object) -> None:
-        """Say how far it is."""
-        self.journal = structs.replace(self.journal, **changes)
-        store.write_record(self.folder / JOURNAL, self.journal)
-
-
-def entries(repository: Repository) -> list[Entry]:
-    """What rests in the trash, the newest last; raises ParallelError where a journal is damaged."""
-    try:
-        names = sorted(os.listdir(repository.store.trash))
-    except FileNotFoundError:
-        return []
-    found = []
-    for name in names:
-        folder = repository.store.trash / name
-        journal = store.find_record(folder / JOURNAL, Journal)
-        if journal:
-            found.append(Entry(repository, folder, journal))
-    return sorted(found, key=lambda entry: entry.journal.moved)
 
 
 def move(
@@ -127,7 +61,9 @@ def move(
     entry = Entry(repository, rest, journal)
     entry.write()
     _keep_reflog(entry)
-    _pin(entry, worktree)
+    only_here = [tip] if tip else []
+    only_here += pins.commits_in(entry.reflog) + (pins.commits_at(worktree) if worktree else [])
+    pins.pin(repository, name, only_here)
     try:
         _carry_away(entry)
     except OSError as error:
@@ -184,51 +120,6 @@ def _branch_log(repository: Repository, branch: str) -> Path:
 def _keep_reflog(entry: Entry) -> None:
     with contextlib.suppress(FileNotFoundError):
         shutil.copyfile(_branch_log(entry.repository, entry.journal.branch), entry.reflog)
-
-
-def _pin(entry: Entry, worktree: Worktree | None) -> None:
-    """Pin the tip, the HEAD and every commit that their reflogs name."""
-    wanted = [entry.journal.tip] if entry.journal.tip else []
-    wanted += _commits_in(entry.reflog)
-    if worktree:
-        wanted += _commits_in(worktree.admin / "logs" / "HEAD")
-        wanted += _loose_refs(worktree.admin)
-    existing = _existing(entry.repository, list(dict.fromkeys(wanted)))
-    lines = [f"create {PINS}/{entry.journal.id}/{n} {oid}\n" for n, oid in enumerate(existing)]
-    if lines:
-        entry.repository.git.run("update-ref", "--stdin", stdin="".join(lines))
-
-
-def _commits_in(log: Path) -> list[str]:
-    try:
-        lines = log.read_text("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
-    found = [oid for line in lines for oid in line.split(" ", 2)[:2]]
-    return [oid for oid in found if oid.strip("0")]
-
-
-def _loose_refs(admin: Path) -> list[str]:
-    """The commits that a worktree's own refs name: a detached HEAD, refs/worktree, bisect."""
-    files = [admin / "HEAD", admin / "ORIG_HEAD"]
-    files += [path for path in (admin / "refs").glob("**/*") if path.is_file()]
-    words = [path.read_text("utf-8", "replace").strip() for path in files if path.is_file()]
-    return [word for word in words if len(word) in (40, 64) and " " not in word]
-
-
-def _existing(repository: Repository, oids: list[str]) -> list[str]:
-    if not oids:
-        return []
-    asked = "".join(f"{oid}\n" for oid in oids)
-    answers = repository.git.lines("cat-file", "--batch-check=%(objectname)", stdin=asked)
-    return [oid for oid, answer in zip(oids, answers, strict=True) if answer == oid]
-
-
-def _unpin(entry: Entry) -> None:
-    refs = entry.repository.branches(f"{PINS}/{entry.journal.id}")
-    lines = [f"delete {ref}\n" for ref in refs]
-    if lines:
-        entry.repository.git.run("update-ref", "--stdin", stdin="".join(lines))
 
 
 def find(repository: Repository, name: str | None) -> Entry:
@@ -338,7 +229,7 @@ def _take_back(entry: Entry) -> None:
 
 
 def _forget(entry: Entry) -> None:
-    _unpin(entry)
+    pins.unpin(entry.repository, entry.journal.id)
     shutil.rmtree(entry.folder)
     emptied = [entry.folder.parent]
     if entry.journal.tree:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import store
+from git_parallel import records
+from git_parallel.config import Loaded
 
 
 class Trusted(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,21 +28,25 @@ class Trust:
 
     def approved(self) -> frozenset[str]:
         """The commands that may run."""
-        return frozenset((store.find_record(self.path, Trusted) or Trusted()).commands)
+        return frozenset((records.find_record(self.path, Trusted) or Trusted()).commands)
 
     def missing(self, commands: Iterable[str]) -> list[str]:
         """Those of the commands that nobody approved yet."""
         approved = self.approved()
         return [command for command in commands if command not in approved]
 
+    def covers(self, loaded: Loaded) -> bool:
+        """Whether everything that the project brings may run."""
+        return not self.missing(loaded.project_commands)
+
     def approve(self, commands: Iterable[str]) -> None:
         """Let these commands run from now on."""
         kept = sorted(self.approved() | set(commands))
-        store.write_record(self.path, Trusted(tuple(kept)))
+        records.write_record(self.path, Trusted(tuple(kept)))
 
     def revoke(self) -> None:
         """Take back every approval."""
-        store.write_record(self.path, Trusted())
+        records.write_record(self.path, Trusted())
 
 
 def printable(command: str) -> str:

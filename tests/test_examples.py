@@ -97,7 +97,7 @@ def test_a_mistake_fails_its_checks(example: str, copied: Repo) -> None:
     task = copied.task("mistake")
     assert task["status"] == "failed"
     assert task["run"]["checks"][-1]["exit_code"] != 0
-    assert "fails the check" in copied.parallel("merge", "mistake", ok=1).stderr
+    assert "merged into main: the check" in copied.parallel("merge", "mistake", ok=1).stderr
 
 
 def test_no_lock_file_names_a_host() -> None:

@@ -137,7 +137,7 @@ def test_checks_the_combination_before_it_lands(repo: Repo) -> None:
     done = repo.json("merge", "--all", ok=1)
     assert [entry["name"] for entry in done["landed"]] == ["a"]
     assert done["refused"][0]["name"] == "b"
-    assert "fails the check" in done["refused"][0]["reason"]
+    assert "merged into main: the check" in done["refused"][0]["reason"]
     assert not (repo.path / "b").exists()
     assert repo.git("worktree", "list").count("\n") == 1
     repo.parallel("merge", "b", "--no-check")

@@ -11,8 +11,9 @@ from git_parallel.commands.start import ask_for_trust
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.overview import find_folder
 from git_parallel.process import Stopped, Supervisor
-from git_parallel.repository import Repository, Worktree, find_repository
-from git_parallel.runner import is_trusted, load_config
+from git_parallel.repository import Repository, find_repository
+from git_parallel.trust import Trust
+from git_parallel.worktree import Worktree, find_worktree
 
 
 @click.command("bootstrap")
@@ -23,7 +24,7 @@ def command(task: str | None) -> int:
     """
     repository = find_repository(Path.cwd())
     worktree, log = _subject(repository, task)
-    loaded = load_config(repository)
+    loaded = repository.configuration()
     ask_for_trust(repository, loaded)
     try:
         with log.open("ab", 0) as file:
@@ -31,10 +32,10 @@ def command(task: str | None) -> int:
                 worktree,
                 repository.main,
                 loaded,
-                trusted=is_trusted(repository, loaded),
+                trusted=Trust(repository.store.state).covers(loaded),
                 run=Supervisor(f"{repository.key}/{worktree.id}").run,
                 output=file,
-                base=os.environ,
+                variables=os.environ,
                 told=tell_step,
             )
     except Stopped as error:
@@ -45,7 +46,7 @@ def command(task: str | None) -> int:
 
 def _subject(repository: Repository, task: str | None) -> tuple[Worktree, Path]:
     if task is None:
-        worktree = repository.find_worktree(repository.git_dir)
+        worktree = find_worktree(repository.git_dir)
         if worktree is None:
             raise ParallelError(
                 "this is the main worktree: the others are made after it",

@@ -8,10 +8,9 @@ from typing import Any
 import click
 import msgspec
 
-from git_parallel import config, output, store
+from git_parallel import config, output, records
 from git_parallel.errors import UsageError
 from git_parallel.repository import find_repository
-from git_parallel.runner import load_config
 
 
 @click.group("config", invoke_without_command=True)
@@ -24,7 +23,7 @@ def command(context: click.Context) -> None:
 
 def show() -> None:
     """Print every key with its value and its origin."""
-    loaded = load_config(find_repository(Path.cwd()))
+    loaded = find_repository(Path.cwd()).configuration()
     values = _flat(msgspec.to_builtins(loaded.config))
     rows = [[key, _toml(value), loaded.origins.get(key, "defaults")] for key, value in values]
     output.answer(output.table([row for row in rows if row[1]], width=output.terminal_width()))
@@ -65,7 +64,7 @@ def set_key(key: str, value: str) -> None:
         candidate.write_bytes(content)
         config.load(repository.main, candidate)
     repository.store.create()
-    store.write(file, content)
+    records.write(file, content)
     output.tell(output.DONE, f"{key} is {_toml(place[last])} in this clone")
 
 

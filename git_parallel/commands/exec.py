@@ -38,9 +38,10 @@ def command(words: tuple[str, ...] | None, tasks: tuple[str, ...], *, everywhere
         if len(found) > 1:
             output.narrate(f"── {task.name}")
         real = worktree.path.resolve()
-        told = environment.variables(task, repository.place)
-        clean = process.task_environment(os.environ, real)
-        ended = process.foreground(words, folder=real, environment={**clean, **told})
+        told = environment.of_task(
+            task, os.environ, real, main=repository.place, brief=folder.brief
+        )
+        ended = process.foreground(words, folder=real, environment=told)
         if ended.words:
             output.tell(output.ERROR, ended.words)
         code = code or (ended.code if ended.code >= 0 else 128 - ended.code)

@@ -11,7 +11,8 @@ from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment
 from git_parallel.process import Stopped, Supervisor
 from git_parallel.repository import Repository, find_repository
-from git_parallel.runner import is_trusted, load_config
+from git_parallel.trust import Trust
+from git_parallel.worktree import find_worktree
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,8 +52,8 @@ def _is_new_worktree(repository: Repository, old: str, flag: str) -> bool:
 
 def _bootstrap(repository: Repository) -> None:
     """Make a worktree usable that somebody else has just made, in the foreground."""
-    worktree = repository.find_worktree(repository.git_dir)
-    loaded = load_config(repository)
+    worktree = find_worktree(repository.git_dir)
+    loaded = repository.configuration()
     if worktree is None or worktree.slug or not loaded.config.environment.foreign:
         return
     log = worktree.admin / "parallel.log"
@@ -61,10 +62,10 @@ def _bootstrap(repository: Repository) -> None:
             worktree,
             repository.main,
             loaded,
-            trusted=is_trusted(repository, loaded),
+            trusted=Trust(repository.store.state).covers(loaded),
             run=Supervisor(f"{repository.key}/{worktree.id}").run,
             output=file,
-            base=os.environ,
+            variables=os.environ,
             told=tell_step,
         )
     if record.copied or len(record.steps) > 1 or record.trouble:

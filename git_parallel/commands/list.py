@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from git_parallel import cleanup, output, trash
+from git_parallel import cleanup, journal, output
 from git_parallel.commands import render
-from git_parallel.landing import is_scratch
 from git_parallel.overview import Overview, TaskView, look
-from git_parallel.repository import Repository, Worktree, find_repository
+from git_parallel.repository import Repository, find_repository
+from git_parallel.scratch import is_scratch
 from git_parallel.task import Status
+from git_parallel.worktree import Worktree
 
 
 @click.command("list")
@@ -30,7 +31,7 @@ def command(*, everything: bool, as_json: bool) -> None:
         left = [view for view in overview.tasks if view.task.name not in gone]
         overview = Overview(repository, left, overview.foreign)
     foreign = [worktree for worktree in overview.foreign if not is_scratch(worktree)]
-    entries = trash.entries(repository) if everything else []
+    entries = journal.entries(repository) if everything else []
     if as_json:
         output.json(_json(repository, overview.tasks, foreign, entries))
         return
@@ -40,7 +41,7 @@ def command(*, everything: bool, as_json: bool) -> None:
         output.tell(output.NOTHING, "no tasks here", hint='git parallel start fix-login -m "…"')
 
 
-def _show(tasks: list[TaskView], foreign: list[Worktree], entries: list[trash.Entry]) -> None:
+def _show(tasks: list[TaskView], foreign: list[Worktree], entries: list[journal.Entry]) -> None:
     rows = [_row(view) for view in tasks]
     rows += [_foreign_row(worktree) for worktree in foreign]
     rows += [_trash_row(entry) for entry in entries]
@@ -87,7 +88,7 @@ def _near(path: Path) -> str:
     return relative if len(relative) < len(str(path)) else str(path)
 
 
-def _trash_row(entry: trash.Entry) -> list[str]:
+def _trash_row(entry: journal.Entry) -> list[str]:
     journal = entry.journal
     note = f"{journal.why} {output.HINT} git parallel undo {journal.id}"
     ago = output.duration(time.time() - journal.moved)
@@ -98,7 +99,7 @@ def _json(
     repository: Repository,
     tasks: list[TaskView],
     foreign: list[Worktree],
-    entries: list[trash.Entry],
+    entries: list[journal.Entry],
 ) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "version": 1,

@@ -70,9 +70,13 @@ def copy(log: Path, stream: TextIO, position: int) -> int:
         return position
     with file:
         file.seek(position)
-        while chunk := file.read(CHUNK):
-            stream.buffer.write(DANGEROUS.sub(_harmless, chunk) if safe else chunk)
-        stream.buffer.flush()
+        try:
+            while chunk := file.read(CHUNK):
+                stream.buffer.write(DANGEROUS.sub(_harmless, chunk) if safe else chunk)
+            stream.buffer.flush()
+        except BrokenPipeError as error:  # nobody reads it any more
+            output.mute(stream)
+            raise click.exceptions.Exit(0) from error
         return file.tell()
 
 

@@ -12,8 +12,8 @@ from git_parallel.errors import ParallelError, UsageError
 from git_parallel.overview import TaskView, find_folder, look
 from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
-from git_parallel.runner import is_trusted, load_config
 from git_parallel.task import Status
+from git_parallel.trust import Trust
 
 
 @click.command("merge")
@@ -41,7 +41,7 @@ def command(
     if bool(tasks) == everything:
         raise UsageError("name tasks, or use --all", hint="git parallel review")
     repository = find_repository(Path.cwd())
-    loaded = load_config(repository)
+    loaded = repository.configuration()
     chosen = strategy or loaded.config.merge.strategy
     names = _names(repository, tasks)
     landed: list[dict[str, str]] = []
@@ -59,7 +59,7 @@ def command(
                     loaded,
                     strategy=chosen,
                     check=not no_check,
-                    trusted=is_trusted(repository, loaded),
+                    trusted=Trust(repository.store.state).covers(loaded),
                     told=lambda line: output.tell(output.BUSY, line),
                 )
                 commit = prepared.result

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import click
 
-from git_parallel import output, safety, trash
-from git_parallel.creation import BRANCH_PREFIX
+from git_parallel import journal, output, safety, trash
+from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.overview import TaskView, look
 from git_parallel.repository import Repository, find_repository
-from git_parallel.runner import load_config
 
 
 @click.command("remove")
@@ -33,7 +32,7 @@ def command(tasks: tuple[str, ...], *, delete_branch: bool) -> int:
 
 
 def _remove(repository: Repository, name: str, *, delete_branch: bool) -> None:
-    rules = load_config(repository).config
+    rules = repository.configuration().config
     precious: tuple[str, ...] = ()
     with repository.store.locked():
         trash.recover(repository)
@@ -79,7 +78,7 @@ def _drops_branch(view: TaskView, *, asked: bool) -> bool:
 def _tell(
     repository: Repository,
     view: TaskView,
-    entry: trash.Entry,
+    entry: journal.Entry,
     precious: tuple[str, ...],
     keep_days: float,
 ) -> None:

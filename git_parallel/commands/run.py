@@ -8,8 +8,8 @@ from git_parallel import runner
 from git_parallel.commands.start import ask_for_trust, choose, finish, read_prompt
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UnsafeError, UsageError
+from git_parallel.lock import Lock
 from git_parallel.overview import find_folder
-from git_parallel.process import Lock
 from git_parallel.repository import Repository, find_repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Run, Task
@@ -43,7 +43,7 @@ def command(
     prompt = read_prompt(text, file)
     if words == ():
         raise UsageError("there is no command after `--`")
-    loaded = runner.load_config(repository)
+    loaded = repository.configuration()
     ask_for_trust(repository, loaded)
     lock = take(repository, folder, record)
     with lock:

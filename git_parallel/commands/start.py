@@ -11,7 +11,8 @@ from git_parallel.cleanup import remember_target
 from git_parallel.commands import render
 from git_parallel.commands.log import follow
 from git_parallel.config import Loaded
-from git_parallel.creation import Created, Request, create
+from git_parallel.creation import Created, create
+from git_parallel.draft import Request
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.overview import TaskView, look
 from git_parallel.repository import Repository, find_repository
@@ -65,7 +66,7 @@ def command(
     prompt = read_prompt(text, file)
     repository = find_repository(Path.cwd())
     settings = repository.settings()
-    loaded = runner.load_config(repository)
+    loaded = repository.configuration()
     chosen = choose(repository, loaded, agent_name, prompt, words)
     ask_for_trust(repository, loaded)
     request = Request(
@@ -129,7 +130,7 @@ def choose(
         return None
     if prompt is None:
         raise UsageError("an agent needs a prompt", hint="-m TEXT or -F FILE")
-    preset = agent.choose(loaded, name, trusted=runner.is_trusted(repository, loaded))
+    preset = agent.choose(loaded, name, trusted=Trust(repository.store.state).covers(loaded))
     return preset, loaded.config.agents[preset].command
 
 

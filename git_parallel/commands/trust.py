@@ -8,7 +8,6 @@ import click
 from git_parallel import output
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import find_repository
-from git_parallel.runner import load_config
 from git_parallel.trust import Trust, printable
 
 
@@ -29,7 +28,7 @@ def command(*, listing: bool, revoke: bool, yes: bool) -> int:
         trust.revoke()
         output.tell(output.DONE, "no command of this project is trusted any more")
         return 0
-    commands = load_config(repository).project_commands
+    commands = repository.configuration().project_commands
     missing = trust.missing(commands)
     if listing:
         for line in commands:

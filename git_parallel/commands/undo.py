@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from git_parallel import output, trash
+from git_parallel import journal, output, trash
 from git_parallel.cleanup import remember_targets
 from git_parallel.errors import UsageError
 from git_parallel.overview import look
@@ -24,7 +24,7 @@ def command(task: str | None, *, listing: bool) -> None:
     repository = find_repository(Path.cwd())
     if listing:
         rows = [["ID", "TASK", "AGE", "WHY"]]
-        for entry in trash.entries(repository):
+        for entry in journal.entries(repository):
             ago = output.duration(time.time() - entry.journal.moved)
             rows.append([entry.journal.id, entry.journal.name, ago, entry.journal.why])
         if len(rows) > 1:

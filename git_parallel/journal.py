@@ -1,0 +1,75 @@
+"""What rests in the trash, and how far each move into it and out of it is."""
+
+import os
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from git_parallel import records
+from git_parallel.repository import Repository
+
+JOURNAL = "journal.json"
+MOVING, KEPT, RETURNING = "moving", "kept", "returning"
+
+
+class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was moved away, from where, and how far it is."""
+
+    id: str
+    state: str
+    name: str
+    slug: str
+    branch: str
+    tip: str | None
+    drop_branch: bool
+    path: str | None
+    admin: str | None
+    tree: str | None
+    why: str
+    moved: float
+    settings: tuple[tuple[str, str], ...] = ()
+    version: int = 1
+
+
+class Entry:
+    """One thing in the trash."""
+
+    def __init__(self, repository: Repository, folder: Path, journal: Journal) -> None:
+        self.repository = repository
+        self.folder = folder
+        self.journal = journal
+
+    @property
+    def admin(self) -> Path:
+        """Where the worktree's admin folder rests."""
+        return self.folder / "admin"
+
+    @property
+    def record(self) -> Path:
+        """Where the task's own files rest."""
+        return self.folder / "task"
+
+    @property
+    def reflog(self) -> Path:
+        """Where the branch's reflog rests."""
+        return self.folder / "branch.log"
+
+    def write(self, **changes: object) -> None:
+        """Say how far it is."""
+        self.journal = structs.replace(self.journal, **changes)
+        records.write_record(self.folder / JOURNAL, self.journal)
+
+
+def entries(repository: Repository) -> list[Entry]:
+    """What rests in the trash, the newest last; raises ParallelError where a journal is damaged."""
+    try:
+        names = sorted(os.listdir(repository.store.trash))
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        folder = repository.store.trash / name
+        journal = records.find_record(folder / JOURNAL, Journal)
+        if journal:
+            found.append(Entry(repository, folder, journal))
+    return sorted(found, key=lambda entry: entry.journal.moved)

@@ -1,0 +1,52 @@
+"""Refs that keep every commit of a removed worktree reachable, until the trash is emptied."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from git_parallel.repository import Repository
+from git_parallel.worktree import Worktree
+
+PINS = "refs/parallel/trash"
+
+
+def pin(repository: Repository, name: str, commits: Iterable[str]) -> None:
+    """Make refs of a name to those of the commits that exist."""
+    existing = _existing(repository, list(dict.fromkeys(commits)))
+    lines = [f"create {PINS}/{name}/{n} {commit}\n" for n, commit in enumerate(existing)]
+    if lines:
+        repository.git.run("update-ref", "--stdin", stdin="".join(lines))
+
+
+def unpin(repository: Repository, name: str) -> None:
+    """Delete the refs of a name."""
+    lines = [f"delete {ref}\n" for ref in repository.branches(f"{PINS}/{name}")]
+    if lines:
+        repository.git.run("update-ref", "--stdin", stdin="".join(lines))
+
+
+def commits_at(worktree: Worktree) -> list[str]:
+    """The commits that only a worktree knows: a detached HEAD, its reflog, its own refs."""
+    admin = worktree.admin
+    files = [admin / "HEAD", admin / "ORIG_HEAD"]
+    files += [path for path in (admin / "refs").glob("**/*") if path.is_file()]
+    words = [path.read_text("utf-8", "replace").strip() for path in files if path.is_file()]
+    loose = [word for word in words if len(word) in (40, 64) and " " not in word]
+    return [*commits_in(admin / "logs" / "HEAD"), *loose]
+
+
+def commits_in(log: Path) -> list[str]:
+    """The commits that a reflog names, old and new; none where there is no log."""
+    try:
+        lines = log.read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
+    found = [commit for line in lines for commit in line.split(" ", 2)[:2]]
+    return [commit for commit in found if commit.strip("0")]
+
+
+def _existing(repository: Repository, commits: list[str]) -> list[str]:
+    if not commits:
+        return []
+    asked = "".join(f"{commit}\n" for commit in commits)
+    answers = repository.git.lines("cat-file", "--batch-check=%(objectname)", stdin=asked)
+    return [commit for commit, answer in zip(commits, answers, strict=True) if answer == commit]

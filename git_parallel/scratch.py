@@ -1,0 +1,66 @@
+"""Worktrees of ours that live for the length of a merge."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from git_parallel.errors import ParallelError
+from git_parallel.lock import Lock
+from git_parallel.repository import Repository
+from git_parallel.task import Task
+from git_parallel.worktree import Worktree
+
+SCRATCH = ".scratch"
+
+
+@contextlib.contextmanager
+def scratch(repository: Repository, task: Task, commit: str) -> Iterator[Worktree]:
+    """A detached worktree that is gone afterwards; its lock tells others that it is in use."""
+    name = f"{task.slug}-{os.getpid()}"
+    path = Path(task.path).parent / SCRATCH / name
+    locks = repository.store.state / SCRATCH
+    locks.mkdir(exist_ok=True)
+    lock = Lock.take(locks / name, wait_s=1.0)
+    if lock is None:
+        raise ParallelError(f"{locks / name} is held by another process")
+    with lock:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            repository.git.run("worktree", "add", "--quiet", "--detach", str(path), commit)
+            yield next(w for w in repository.worktrees() if w.path.resolve() == path.resolve())
+        finally:
+            _remove(repository, path)
+            (locks / name).unlink(missing_ok=True)
+
+
+def _remove(repository: Repository, path: Path) -> None:
+    """Delete a scratch worktree: all in it was made by us, from commits that exist elsewhere."""
+    for worktree in repository.worktrees():
+        if worktree.path == path or worktree.path == path.resolve():
+            shutil.rmtree(worktree.admin, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        path.parent.rmdir()
+
+
+def is_scratch(worktree: Worktree) -> bool:
+    """Whether a worktree is one of ours that lives for the length of a merge."""
+    return worktree.path.parent.name == SCRATCH
+
+
+def remove_dead(repository: Repository) -> None:
+    """Delete the scratch worktrees of merges that were killed."""
+    locks = repository.store.state / SCRATCH
+    for worktree in repository.worktrees():
+        if not is_scratch(worktree) or worktree.slug:
+            continue
+        lock = locks / worktree.path.name
+        if not lock.exists():
+            continue
+        held = Lock.take(lock)
+        if held:
+            with held:
+                _remove(repository, worktree.path)
+                lock.unlink(missing_ok=True)
