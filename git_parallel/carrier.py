@@ -4,9 +4,7 @@ import functools
 import os
 import signal
 import time
-import traceback
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,17 +19,12 @@ from git_parallel.lock import Lock
 from git_parallel.process import Exit, Stopped, Supervisor
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
-from git_parallel.task import Check, Phase, Run, Status
+from git_parallel.task import Check, Phase, Run, Status, now
 from git_parallel.trust import Trust
 from git_parallel.worktree import Worktree
 
 POLL_S = 0.2
 RACY_S = 1.1  # git compares whole seconds: an index as old as its files is read again and again
-
-
-def now() -> datetime:
-    """The current time, aware and in UTC."""
-    return datetime.now(UTC)
 
 
 class Carrier:
@@ -71,6 +64,7 @@ class Carrier:
 
     def prepare_for_a_person(self) -> None:
         """Bootstrap a task's worktree and do no more."""
+        self.folder.made()
         try:
             self._bootstrap(lambda _: None)
         except (Stopped, ParallelError) as error:
@@ -80,6 +74,7 @@ class Carrier:
         """Take the run from its place in the line to its end, whatever comes."""
         run = self.folder.last_run()
         assert run is not None  # launch wrote it before it started us
+        self.folder.made()
         self.run = run
         try:
             self._wait_for_slot(ticket)
@@ -92,6 +87,8 @@ class Carrier:
         except ParallelError as error:
             self._end(Status.FAILED, error.message, hint=error.hint)
         except Exception as error:  # the record must end: the traceback is in the log
+            import traceback
+
             self._say(traceback.format_exc())
             self._end(Status.FAILED, f"a bug of git parallel: {error!r}")
         finally:

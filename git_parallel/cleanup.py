@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import process, records, safety, scratch, trash
+from git_parallel import process, safety, scratch, trash
 from git_parallel.config import Config
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
@@ -155,30 +155,6 @@ def _keep_house(repository: Repository, overview: Overview, rules: Config, gone:
 
 
 def remember_targets(repository: Repository, views: Sequence[TaskView]) -> None:
-    """Tell the hooks at which commits the targets were last looked at, so that a shell can see
-    whether one of them moved.
-    """
-    _write_targets(repository, {f"{v.target.tip} {v.target.ref}" for v in views if v.target})
-
-
-def remember_target(repository: Repository, branch: str, tip: str) -> None:
-    """The same for the target of a new task, if it is not known yet."""
-    known = _targets(repository)
-    ref = f"refs/heads/{branch}"
-    if not any(line.endswith(f" {ref}") for line in known):
-        _write_targets(repository, known | {f"{tip} {ref}"})
-
-
-def _targets(repository: Repository) -> set[str]:
-    try:
-        content = (repository.store.state / "targets").read_bytes()
-    except FileNotFoundError:
-        return set()
-    return set(content.decode("utf-8", "surrogateescape").splitlines())
-
-
-def _write_targets(repository: Repository, lines: set[str]) -> None:
-    if lines != _targets(repository):
-        content = "".join(f"{line}\n" for line in sorted(lines))
-        file = repository.store.state / "targets"
-        records.write(file, content.encode("utf-8", "surrogateescape"), durable=False)
+    """Keep where the targets of tasks are now, for the hooks."""
+    lines = {f"{view.target.tip} {view.target.ref}" for view in views if view.target}
+    repository.store.remember_targets(lines)

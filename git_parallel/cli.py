@@ -1,8 +1,6 @@
 """The command line: commands are imported when they are called, errors become exit codes."""
 
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -108,6 +106,9 @@ def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
 
 
 def _report(error: Exception, arguments: Sequence[str]) -> int:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile(
         "w", prefix="git-parallel-bug-", suffix=".txt", delete=False, errors="backslashreplace"
     ) as file:

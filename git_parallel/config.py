@@ -8,7 +8,6 @@ import functools
 import os
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +154,7 @@ def user_file() -> Path:
 
 @functools.cache
 def _defaults() -> Table:
-    text = resources.files("git_parallel").joinpath("defaults.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(Path(__file__).with_name("defaults.toml").read_text("utf-8"))
 
 
 def _load_table(file: Path) -> Table:

@@ -2,14 +2,12 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import carry, trash
 from git_parallel.draft import Draft, Request, draft_of, refuse_taken_name
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.lock import Lock
@@ -37,20 +35,21 @@ class Created(Struct, frozen=True):
     cleared: bool
 
 
-def create(
+@contextlib.contextmanager
+def creating(
     repository: Repository,
     request: Request,
     settings: Mapping[str, str],
     default_target: str | None,
-) -> Created:
-    """Make a task and its worktree, and hold its lock.
+) -> Iterator[Created]:
+    """Make a task and its worktree, and hold its lock while the caller goes on with it.
 
-    Raises ParallelError where that can't be; what this call made is gone by then, and what it did
-    not make is untouched.
+    Raises ParallelError where that can't be. Then, and where the caller raises, what this call made
+    is gone again, and what it did not make is untouched.
     """
     cleared = _clear_interrupted(repository, parse_name(request.name))
     draft = draft_of(repository, request, settings, default_target)
-    source = carry.uncommitted(repository) if request.carry else ""
+    source = _uncommitted(repository) if request.carry else ""
     with repository.store.locked():
         refuse_taken_name(repository, draft.name)
         task = _task(repository, request, draft)
@@ -64,11 +63,10 @@ def create(
         lock = Lock.take(folder.lock, wait_s=LOCK_WAIT_S)
     if lock is None:
         raise ParallelError(f"{folder.lock} is held by another process")
-    with _undone_on_failure(repository, folder, making, lock):
+    with lock, _undone_on_failure(repository, folder, making, lock):
         worktree = _make(repository, task, draft)
-        carried = carry.apply(worktree, source) if source else 0
-        folder.made()
-        return Created(task, folder, worktree, lock, draft.target_tip, carried, cleared)
+        carried = _carry(worktree, source) if source else 0
+        yield Created(task, folder, worktree, lock, draft.target_tip, carried, cleared)
 
 
 def _clear_interrupted(repository: Repository, name: TaskName) -> bool:
@@ -89,6 +87,8 @@ def _interrupted(folder: TaskFolder, task: Task, name: TaskName) -> Making | Non
 
 
 def _move_away(repository: Repository, folder: TaskFolder, task: Task, making: Making) -> None:
+    from git_parallel import trash
+
     ref = f"refs/heads/{making.branch}"
     branch = repository.branches(ref).get(ref)
     trash.move(
@@ -139,6 +139,18 @@ def _displayable(text: str | None) -> str | None:
     )
 
 
+def _uncommitted(repository: Repository) -> str:
+    from git_parallel import carry
+
+    return carry.uncommitted(repository)
+
+
+def _carry(worktree: Worktree, patch: str) -> int:
+    from git_parallel import carry
+
+    return carry.apply(worktree, patch)
+
+
 def _make(repository: Repository, task: Task, draft: Draft) -> Worktree:
     path = Path(task.path)
     try:
@@ -151,7 +163,7 @@ def _make(repository: Repository, task: Task, draft: Draft) -> Worktree:
         worktree = repository.add_worktree(path, task.branch, task.base, create=new)
         repository.mark(worktree, task.slug)
     repository.fill(worktree, task.base if new else repository.resolve(task.branch))
-    trash.link(repository, task.slug, path)
+    repository.store.link(task.slug, path)
     return worktree
 
 
@@ -185,6 +197,8 @@ def _undone_on_failure(
 
 def _unmake(repository: Repository, folder: TaskFolder, making: Making) -> None:
     """Delete what a failed start made, and only that; nobody has worked in it yet."""
+    import shutil
+
     path = Path(making.path)
     worktree = _worktree_at(repository, path)
     shutil.rmtree(path, ignore_errors=True)

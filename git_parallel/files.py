@@ -1,9 +1,6 @@
 """Copy the ignored files that a worktree needs and git does not bring."""
 
-import fnmatch
-import hashlib
 import os
-import shutil
 import stat
 from pathlib import Path
 
@@ -59,7 +56,9 @@ def _is_usual(source: Path, name: str, config: Config) -> bool:
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _is_within(folder: Path, path: Path) -> bool:
@@ -68,6 +67,8 @@ def _is_within(folder: Path, path: Path) -> bool:
 
 def _copy(source: Path, target: Path, name: str) -> str | None:
     """Copy one file and return its digest; None where it is not ours to copy."""
+    import shutil
+
     from_path, to_path = source / name, target / name
     if os.path.lexists(to_path):
         return None
@@ -98,6 +99,8 @@ def _leads_inside(tree: Path, link: Path) -> bool:
 
 def digest_of(path: Path) -> str:
     """The SHA-256 of a file's content, or of where a link leads, in hexadecimal."""
+    import hashlib
+
     if path.is_symlink():
         return digest(b"link", os.fsencode(os.readlink(path)))
     with open(path, "rb") as file:
@@ -106,4 +109,6 @@ def digest_of(path: Path) -> str:
 
 def digest(*parts: bytes) -> str:
     """The SHA-256 of some parts, in hexadecimal."""
+    import hashlib
+
     return hashlib.sha256(b"\0".join(parts)).hexdigest()

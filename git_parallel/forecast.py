@@ -1,6 +1,5 @@
 """Trial merges: what git would say if two commits were merged, without touching a worktree."""
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -37,6 +36,8 @@ def trials(git: Git, common: Path, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
     wanted = list(dict.fromkeys(pairs))
     if not wanted:
         return {}
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as scratch:
         aside = git.at(
             git.folder,

@@ -13,7 +13,6 @@ import contextlib
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,6 +57,8 @@ def shim(name: str, program: str) -> str:
 
 def own_program() -> str:
     """The absolute path of the installed program that is running."""
+    import shutil
+
     beside = Path(sys.executable).with_name("git-parallel")
     called = Path(sys.argv[0])
     if called.name == "git-parallel" and called.exists():
@@ -170,6 +171,8 @@ def _add_line(hook: Path, line: str) -> None:
 
 
 def _replace_content(hook: Path, content: bytes) -> None:
+    import shutil
+
     temporary = hook.with_name(f".{hook.name}.{os.getpid()}.tmp")
     temporary.write_bytes(content)
     shutil.copymode(hook, temporary)
@@ -215,6 +218,8 @@ def status(repository: Repository, settings: Mapping[str, str]) -> tuple[Place, 
 
 def uninstall(repository: Repository, settings: Mapping[str, str]) -> list[HookState]:
     """Put every hook back as it was found and return what was done."""
+    import shutil
+
     place = place_of(repository, settings)
     try:
         done = [_uninstall(repository, place.folder, name) for name in NAMES]

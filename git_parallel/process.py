@@ -1,7 +1,6 @@
 """The one door to programs other than git: detached, supervised and small ones."""
 
 import contextlib
-import ctypes
 import os
 import select
 import signal
@@ -76,7 +75,7 @@ def _is_conda_base(base: Mapping[str, str]) -> bool:
 
 def own_program() -> list[str]:
     """The command line that runs this very installation."""
-    return [sys.executable, "-m", "git_parallel"]
+    return [sys.executable, "-c", "from git_parallel.__main__ import main; main()"]
 
 
 def detach(
@@ -242,6 +241,8 @@ def _ignore(*_: object) -> None:
 def _become_subreaper() -> None:
     """Have orphans below us handed to us (Linux); elsewhere they are found by their tag."""
     if sys.platform == "linux":
+        import ctypes
+
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 

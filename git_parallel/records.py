@@ -4,7 +4,6 @@ A file that can't be read is an error that names it, never an empty default.
 """
 
 import os
-import secrets
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +16,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 def write(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Replace a file as a whole: after a crash it holds the old content or the new."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             file.write(content)

@@ -2,9 +2,9 @@
 
 import contextlib
 import functools
-import hashlib
 import os
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -98,7 +98,7 @@ class Repository:
     @property
     def key(self) -> str:
         """A short text that tells this repository from others on this machine."""
-        return hashlib.sha256(os.fsencode(self.common)).hexdigest()[:12]
+        return f"{zlib.crc32(os.fsencode(self.common)):08x}"
 
     def tag(self, slug: str, run: int) -> str:
         """What marks the processes of a run."""

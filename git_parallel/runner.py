@@ -9,18 +9,21 @@ import contextlib
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import structs
 
 from git_parallel import brief, config, notice, process, records, tree
-from git_parallel.carrier import Carrier, now
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
 from git_parallel.process import Supervisor
 from git_parallel.repository import Repository, repository_at
 from git_parallel.store import TaskFolder
-from git_parallel.task import Phase, Run, Status
+from git_parallel.task import Phase, Run, Status, now
+
+if TYPE_CHECKING:
+    from git_parallel.carrier import Carrier
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -88,8 +91,10 @@ def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | No
         raise ParallelError(f"the runner can't be started: {error}") from error
 
 
-def main(text: str) -> Carrier:
+def main(text: str) -> "Carrier":
     """Be the runner that a spec describes; returns when its run has ended and was announced."""
+    from git_parallel.carrier import Carrier
+
     spec = msgspec.json.decode(text, type=Spec)
     repository = repository_at(Path(spec.common), Path(spec.main) if spec.main else None)
     folder = repository.store.folder(spec.slug)

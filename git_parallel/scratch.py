@@ -10,9 +10,7 @@ from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
 from git_parallel.repository import Repository
 from git_parallel.task import Task
-from git_parallel.worktree import Worktree
-
-SCRATCH = ".scratch"
+from git_parallel.worktree import SCRATCH, Worktree
 
 
 @contextlib.contextmanager
@@ -45,16 +43,11 @@ def _remove(repository: Repository, path: Path) -> None:
         path.parent.rmdir()
 
 
-def is_scratch(worktree: Worktree) -> bool:
-    """Whether a worktree is one of ours that lives for the length of a merge."""
-    return worktree.path.parent.name == SCRATCH
-
-
 def remove_dead(repository: Repository) -> None:
     """Delete the scratch worktrees of merges that were killed."""
     locks = repository.store.state / SCRATCH
     for worktree in repository.worktrees():
-        if not is_scratch(worktree) or worktree.slug:
+        if not worktree.is_scratch or worktree.slug:
             continue
         lock = locks / worktree.path.name
         if not lock.exists():

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from git_parallel.records import (
     Retarget,
     find_record,
     load_record,
+    write,
     write_record,
 )
 from git_parallel.task import Run, Slug, Task, folded
@@ -182,10 +182,12 @@ class Store:
 
     def is_first(self, ticket: Path) -> bool:
         """Whether nobody who is alive stands before a ticket; tickets of the dead are deleted."""
+        own = ticket.name.partition("-")[2]
         for name in sorted(os.listdir(ticket.parent)):
             if name >= ticket.name:
                 return True
-            if not self.folder(name.partition("-")[2]).alive:
+            slug = name.partition("-")[2]
+            if slug == own or not self.folder(slug).alive:  # of an earlier run, or of a dead one
                 (ticket.parent / name).unlink(missing_ok=True)
                 continue
             return False
@@ -205,6 +207,36 @@ class Store:
     def address(self, slug: str) -> Path:
         """`.git/parallel/<task>`, which leads to the worktree."""
         return self.parallel / slug
+
+    def link(self, slug: str, path: Path) -> None:
+        """Make a task's address lead to its worktree."""
+        address = self.address(slug)
+        if os.path.normpath(path) == os.path.normpath(address):
+            return  # the home is `.git/parallel` itself: the worktree is its own address
+        if address.is_symlink():
+            address.unlink()
+        to = os.path.relpath(path, address.parent.resolve())
+        address.symlink_to(to, target_is_directory=True)
+
+    def targets(self) -> set[str]:
+        """The commits and refs that the targets of tasks were at when they were last looked at."""
+        try:
+            content = (self.state / "targets").read_bytes()
+        except FileNotFoundError:
+            return set()
+        return set(content.decode("utf-8", "surrogateescape").splitlines())
+
+    def remember_targets(self, lines: set[str]) -> None:
+        """Keep them (`<commit> <ref>`) for the hooks: a shell sees then whether one has moved."""
+        if lines != self.targets():
+            content = "".join(f"{line}\n" for line in sorted(lines))
+            write(self.state / "targets", content.encode("utf-8", "surrogateescape"), durable=False)
+
+    def remember_target(self, branch: str, tip: str) -> None:
+        """The same for the target of a new task, if it is not known yet."""
+        known, ref = self.targets(), f"refs/heads/{branch}"
+        if not any(line.endswith(f" {ref}") for line in known):
+            self.remember_targets(known | {f"{tip} {ref}"})
 
     def folders(self) -> list[TaskFolder]:
         """The files of every task, by name."""
@@ -226,6 +258,8 @@ class Store:
         """Take a task's name, under the lock; its files say from then on what is being made."""
         folder = self.folder(task.slug)
         if folder.path.exists() and not folder.record.exists():
+            import shutil
+
             shutil.rmtree(folder.path)  # a claim that died before it said anything
         folder.path.mkdir()
         folder.write_making(making)

@@ -1,9 +1,9 @@
-"""Tasks, runs and the status that follows from them. Pure: no git, no files, no clock."""
+"""Tasks, runs and the status that follows from them. No git, no files."""
 
 import enum
 import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NewType
 
 from msgspec import Struct
@@ -101,6 +101,11 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     committed: str | None = None
     breaches: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
+
+
+def now() -> datetime:
+    """The current time, aware and in UTC."""
+    return datetime.now(UTC)
 
 
 def parse_name(text: str) -> TaskName:

@@ -180,7 +180,7 @@ def _carry_back(entry: Entry) -> Path | None:
         _return_admin(entry, path)
     _rename(entry.record, repository.store.tasks / journal.slug)
     if path:
-        link(repository, journal.slug, path)
+        repository.store.link(journal.slug, path)
     _forget(entry)
     return path
 
@@ -210,17 +210,6 @@ def _return_admin(entry: Entry, path: Path | None) -> None:
     if path and admin != old:
         (path / ".git").write_text(f"gitdir: {admin}\n")
     os.rename(entry.admin, admin)
-
-
-def link(repository: Repository, slug: str, path: Path) -> None:
-    """Make a task's address lead to its worktree."""
-    address = repository.store.address(slug)
-    if os.path.normpath(path) == os.path.normpath(address):
-        return  # the home is `.git/parallel` itself: the worktree is its own address
-    with contextlib.suppress(FileNotFoundError):
-        if address.is_symlink():
-            address.unlink()
-    address.symlink_to(os.path.relpath(path, address.parent.resolve()), target_is_directory=True)
 
 
 def _take_back(entry: Entry) -> None:

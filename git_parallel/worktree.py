@@ -8,6 +8,8 @@ from pathlib import Path
 from msgspec import Struct
 
 TASK_MARK = "parallel-task"  # in a worktree's admin folder: the slug of its task
+SCRATCH = ".scratch"  # the folder of a home with worktrees that live for a merge
+
 OPERATIONS = {
     "rebase-merge": "a rebase",
     "rebase-apply": "a rebase or am",
@@ -47,6 +49,11 @@ class Worktree(Struct, frozen=True):
             head = (self.admin / "HEAD").read_text().strip()
             return head.removeprefix("ref: ") if head.startswith("ref: ") else None
         return None
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether it is one of ours that lives for the length of a merge."""
+        return self.path.parent.name == SCRATCH
 
     @property
     def operations(self) -> list[str]:

@@ -80,7 +80,7 @@ def run(
         input=raw,
         capture_output=True,
         env={**os.environ, **(env or {})},
-        timeout=300,
+        timeout=60,
         check=False,
     )
     answer = Finished(

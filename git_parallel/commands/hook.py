@@ -1,7 +1,6 @@
 """`git parallel hook <name>`: what the shims call, once they have found something to do."""
 
 import os
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     except (ParallelError, Stopped) as error:
         output.tell(output.WARNING, f"git parallel: {error}")
     except Exception:  # git must not fail because of us, and the user must hear of it
+        import traceback
+
         traceback.print_exc()
     return 0
 

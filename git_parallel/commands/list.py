@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from git_parallel import cleanup, journal, output
+from git_parallel import journal, output
 from git_parallel.commands import render
 from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository, find_repository
-from git_parallel.scratch import is_scratch
 from git_parallel.task import Status
 from git_parallel.worktree import Worktree
 
@@ -25,12 +24,14 @@ def command(*, everything: bool, as_json: bool) -> None:
     repository = find_repository(Path.cwd())
     overview = look(repository)
     if any(view.status is Status.MERGED for view in overview.tasks):
+        from git_parallel import cleanup
+
         swept = cleanup.sweep(repository, overview=overview)
         render.tell_swept(repository, swept)
         gone = {cleaned.name for cleaned in swept.cleaned}
         left = [view for view in overview.tasks if view.task.name not in gone]
         overview = Overview(repository, left, overview.foreign)
-    foreign = [worktree for worktree in overview.foreign if not is_scratch(worktree)]
+    foreign = [worktree for worktree in overview.foreign if not worktree.is_scratch]
     entries = journal.entries(repository) if everything else []
     if as_json:
         output.json(_json(repository, overview.tasks, foreign, entries))

@@ -1,13 +1,15 @@
 """How a task looks: in JSON, in a line, in a word."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from git_parallel import output
-from git_parallel.cleanup import Swept
 from git_parallel.overview import TaskView
 from git_parallel.repository import Repository
 from git_parallel.task import Run, Status
+
+if TYPE_CHECKING:
+    from git_parallel.cleanup import Swept
 
 GLYPHS = {
     Status.READY: output.DONE,
@@ -141,7 +143,7 @@ def tell_status(view: TaskView) -> None:
     output.tell(glyph_of(view.status), output.printable(words), hint=next_step(view))
 
 
-def tell_swept(repository: Repository, swept: Swept) -> None:
+def tell_swept(repository: Repository, swept: "Swept") -> None:
     """Narrate what a sweep did."""
     for name in swept.recovered:
         output.tell(output.DONE, f"an interrupted move of {name} was put in order")

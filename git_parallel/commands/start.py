@@ -3,22 +3,22 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from git_parallel import agent, hooks, output, runner
-from git_parallel.cleanup import remember_target
-from git_parallel.commands import render
-from git_parallel.commands.log import follow
+from git_parallel import hooks, output, runner
 from git_parallel.config import Loaded
-from git_parallel.creation import Created, create
+from git_parallel.creation import Created, creating
 from git_parallel.draft import Request
 from git_parallel.errors import ParallelError, UsageError
-from git_parallel.overview import TaskView, look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Status, parse_name
 from git_parallel.trust import Trust, printable
+
+if TYPE_CHECKING:
+    from git_parallel.overview import TaskView
 
 GOOD = (Status.READY, Status.MERGED)
 
@@ -79,17 +79,18 @@ def command(
         never=never,
         carry=carry,
     )
-    created = create(repository, request, settings, loaded.config.target)
-    repository.remember_main()
-    install_hooks(repository, settings)
-    run = None
-    if chosen:
-        run = runner.new_run(1, agent_name=chosen[0], command=chosen[1], bootstrap=not no_bootstrap)
-    with created.lock:
-        runner.write_brief(created.folder, 1 if run else 0, prompt, loaded.config)
+    with creating(repository, request, settings, loaded.config.target) as created:
+        run = chosen and runner.new_run(
+            1, agent_name=chosen[0], command=chosen[1], bootstrap=not no_bootstrap
+        )
+        runner.write_brief(created.folder, 1, prompt, loaded.config)
         if run or not no_bootstrap:
             runner.launch(repository, created.folder, created.lock, run)
-    remember_target(repository, created.task.target, created.target_tip)
+        else:
+            created.folder.made()
+    repository.remember_main()
+    install_hooks(repository, settings)
+    repository.store.remember_target(created.task.target, created.target_tip)
     _tell(created, chosen)
     return finish(repository, created.folder, created.task.path, wait=wait, as_json=as_json)
 
@@ -130,6 +131,8 @@ def choose(
         return None
     if prompt is None:
         raise UsageError("an agent needs a prompt", hint="-m TEXT or -F FILE")
+    from git_parallel import agent
+
     preset = agent.choose(loaded, name, trusted=Trust(repository.store.state).covers(loaded))
     return preset, loaded.config.agents[preset].command
 
@@ -192,6 +195,10 @@ def finish(
     if not wait and not as_json:
         output.answer(path)
         return 0
+    from git_parallel.commands import render
+    from git_parallel.commands.log import follow
+    from git_parallel.overview import look
+
     name = folder.task().name
     if wait:
         try:
@@ -210,6 +217,6 @@ def finish(
     return 0 if came_out_well(view) else 1
 
 
-def came_out_well(view: TaskView) -> bool:
+def came_out_well(view: "TaskView") -> bool:
     """Whether an awaited task is what `wait` waits for; one without a run only has to be usable."""
     return view.status in GOOD or (view.run is None and not view.alive and not view.trouble)

@@ -1,0 +1,184 @@
+"""SIGKILL at every door: the state can be explained afterwards, and no work is gone.
+
+A small program stands before git on PATH (and a hook inside Python before renames and writes): it
+kills its caller at the n-th call, before or after the real one.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repo, run, until
+
+EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
+
+# Runs our program and kills its whole process at the n-th write, rename, unlink or spawn.
+BOMB = """
+import os, signal, subprocess, sys
+left = int(sys.argv[1])
+sys.argv = ["git-parallel", *sys.argv[2:]]
+
+def armed(function):
+    def call(*words, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*words, **named)
+    return call
+
+for name in ("replace", "rename", "fsync", "unlink", "symlink", "mkdir", "rmdir"):
+    setattr(os, name, armed(getattr(os, name)))
+start = subprocess.Popen.__init__
+subprocess.Popen.__init__ = armed(start)
+from git_parallel.__main__ import main
+main()
+"""
+
+
+def bomb(repo: Repo, step: int, *words: str) -> int:
+    """Run a command that is killed at a step; returns its exit code."""
+    done = subprocess.run(
+        [sys.executable, "-c", BOMB, str(step), *words],
+        cwd=repo.path,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode
+
+
+def steps(limit: int) -> list[int]:
+    return list(range(1, limit + 1))
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = (p for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+    return {str(p.relative_to(path)): p.read_bytes() for p in files if p.name != ".git"}
+
+
+def explained(repo: Repo) -> None:
+    """Every command can read what is there, and git finds nothing wrong with it."""
+    for words in (["list"], ["list", "--json"], ["cleanup", "--json"], ["undo", "--list"]):
+        done = repo.parallel(*words)
+        assert "can't be read" not in done.stderr
+    assert repo.git("fsck", "--strict", "--no-dangling").strip() == ""
+    assert repo.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("step", steps(24))
+def test_start_killed_anywhere_can_be_started_again(repo: Repo, step: int) -> None:
+    repo.parallel("init")
+    before = repo.git("rev-parse", "main")
+    killed = bomb(repo, step, "start", "x", "--", "sh", "-c", EDIT)
+    explained(repo)
+    if killed == 0:
+        repo.parallel("wait", "x", ok=None)
+        assert repo.task("x")["status"] == "ready"
+        return
+    assert killed == -signal.SIGKILL
+    tasks = {task["name"]: task for task in repo.json("list")["tasks"]}
+    if "x" in tasks and tasks["x"]["status"] not in ("lost",):
+        repo.parallel("wait", "x", ok=None)
+        assert repo.task("x")["status"] == "ready"
+        return
+    if "x" in tasks:
+        assert tasks["x"]["reason"]
+    again = repo.parallel("start", "x", "--", "sh", "-c", EDIT, ok=(0, 1))
+    if again.returncode:
+        assert "there is a task `x` already" in again.stderr
+        repo.parallel("run", "x", "--wait", "--", "sh", "-c", EDIT)
+    repo.parallel("wait", "x", ok=None)
+    assert repo.task("x")["status"] == "ready"
+    assert repo.git("rev-parse", "main") == before
+
+
+@pytest.mark.parametrize("step", steps(24))
+def test_remove_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
+    repo.commit(".gitignore", "*.local\n")
+    path = repo.start("x", EDIT)
+    (path / "keep.local").write_text("mine")
+    tip = repo.git("rev-parse", "parallel/x")
+    content = contents(path)
+    killed = bomb(repo, step, "remove", "x", "--delete-branch")
+    explained(repo)
+    if "x" not in repo.names():
+        repo.parallel("undo", "x")
+    assert killed in (0, -signal.SIGKILL)
+    assert repo.task("x")["head"] == tip
+    assert contents(path) == content
+    assert run("git", "status", "--porcelain", cwd=path).stdout == ""
+    repo.parallel("remove", "x", "--delete-branch")
+    assert repo.names() == []
+    assert repo.git("worktree", "list").count("\n") == 0
+
+
+@pytest.mark.parametrize("step", steps(20))
+def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
+    path = repo.start("x", EDIT)
+    tip = repo.git("rev-parse", "parallel/x")
+    content = contents(path)
+    repo.parallel("remove", "x", "--delete-branch")
+    bomb(repo, step, "undo", "x")
+    explained(repo)
+    if "x" not in repo.names():
+        repo.parallel("undo", "x")
+    assert repo.task("x")["head"] == tip
+    assert contents(path) == content
+    assert run("git", "status", "--porcelain", cwd=path).stdout == ""
+
+
+@pytest.mark.parametrize("step", steps(26))
+def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None:
+    path = repo.start("x", EDIT)
+    tip, old = repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")
+    repo.commit("other.txt", "other\n")
+    before = repo.git("rev-parse", "main")
+    bomb(repo, step, "merge", "x")
+    repo.parallel("list")
+    explained(repo)
+    now = repo.git("rev-parse", "main")
+    if now == before:
+        assert path.is_dir()
+        repo.parallel("merge", "x")
+    merged = repo.git("rev-parse", "main^1", "main^2").split()
+    assert merged == [before, tip]
+    assert old != before
+    assert "THREE" in (repo.path / "readme.txt").read_text()
+    repo.parallel("list")
+    assert repo.names() == []
+
+
+@pytest.mark.parametrize("phase", ["preparing", "running", "collecting", "checking", "queued"])
+def test_a_runner_killed_in_any_phase_shows_as_lost(repo: Repo, phase: str) -> None:
+    hold = "until test -e $HOME/go; do sleep 0.05; done"
+    if phase == "queued":
+        repo.parallel("config", "set", "runs.limit", "1")
+        repo.parallel("start", "first", "--", "sh", "-c", hold)
+    if phase == "preparing":
+        repo.parallel("config", "set", "environment.run", f'["{hold}"]')
+    if phase == "checking":
+        repo.parallel("config", "set", "checks.run", f'["{hold}"]')
+    if phase == "collecting":
+        hook = repo.path / ".git" / "hooks" / "pre-commit"
+        hook.write_text(f"#!/bin/sh\n{hold}\n")
+        hook.chmod(0o755)
+    script = hold if phase == "running" else "echo new > new.txt"
+    path = Path(repo.parallel("start", "x", "--", "sh", "-c", script).stdout.strip())
+    record = repo.state / "tasks" / "x" / "run-1.json"
+    until(lambda: json.loads(record.read_text())["phase"] == phase)
+    until(lambda: json.loads(record.read_text())["pid"])
+    os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+    until(lambda: repo.task("x")["status"] == "lost")
+    assert repo.task("x")["reason"] == f"its runner died while {phase}"
+    if phase in ("collecting", "checking"):
+        assert (path / "new.txt").read_text() == "new\n"
+    repo.parallel("stop", "x")
+    (Path(os.environ["HOME"]) / "go").touch()
+    repo.parallel("run", "x", "--wait", "--", "sh", "-c", "echo again > again.txt")
+    assert repo.task("x")["status"] == "ready"
