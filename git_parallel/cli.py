@@ -1,4 +1,4 @@
-"""The command line: commands are imported when they are called, errors become exit codes."""
+"""The command line: commands are imported when they are called."""
 
 import sys
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from git_parallel import __version__, output
-from git_parallel.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE, ParallelError
+from git_parallel.errors import EXIT_USAGE, ParallelError
 
 COMMANDS = {
     "start": "make a task: branch, worktree, environment, and work on it in the background",
@@ -69,13 +69,14 @@ def group() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line and return its exit code: 0 done, 1 refused, 2 not a command line of
-    ours, 3 a bug of ours, 130 interrupted.
-    """
+    """Run a command line and return its exit code."""
+    return output.guarded(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         ours, words = _split(list(arguments))
         result: Any = group.main(ours, prog_name="git parallel", standalone_mode=False, obj=words)
-        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
         error.show(sys.stdout)
@@ -87,14 +88,8 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         output.error(ParallelError(error.format_message()))
         return EXIT_USAGE
-    except ParallelError as error:
-        output.error(error)
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        output.tell(output.ERROR, "interrupted")
-        return EXIT_INTERRUPTED
-    except Exception as error:  # a bug: the report says where, the terminal gets one line
-        return _report(error, arguments)
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
 
 
 def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
@@ -103,17 +98,3 @@ def _split(arguments: list[str]) -> tuple[list[str], tuple[str, ...] | None]:
         at = arguments.index("--")
         return arguments[:at], tuple(arguments[at + 1 :])
     return arguments, None
-
-
-def _report(error: Exception, arguments: Sequence[str]) -> int:
-    import tempfile
-    import traceback
-
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="git-parallel-bug-", suffix=".txt", delete=False, errors="backslashreplace"
-    ) as file:
-        file.write(f"git parallel {__version__}, Python {sys.version}\n{list(arguments)}\n\n")
-        traceback.print_exc(file=file)
-    said = output.printable(f"{type(error).__name__}: {error}".splitlines()[0])
-    output.tell(output.ERROR, f"a bug of git parallel: {said}", hint=f"report it with {file.name}")
-    return EXIT_BUG

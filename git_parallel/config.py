@@ -6,7 +6,6 @@ names the file, the key and what was expected.
 
 import functools
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -154,10 +153,14 @@ def user_file() -> Path:
 
 @functools.cache
 def _defaults() -> Table:
+    import tomllib
+
     return tomllib.loads(Path(__file__).with_name("defaults.toml").read_text("utf-8"))
 
 
 def _load_table(file: Path) -> Table:
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError):

@@ -64,7 +64,7 @@ def creating(
     if lock is None:
         raise ParallelError(f"{folder.lock} is held by another process")
     with lock, _undone_on_failure(repository, folder, making, lock):
-        worktree = _make(repository, task, draft)
+        worktree = _make(repository, task, draft, settings)
         carried = _carry(worktree, source) if source else 0
         yield Created(task, folder, worktree, lock, draft.target_tip, carried, cleared)
 
@@ -151,7 +151,9 @@ def _carry(worktree: Worktree, patch: str) -> int:
     return carry.apply(worktree, patch)
 
 
-def _make(repository: Repository, task: Task, draft: Draft) -> Worktree:
+def _make(
+    repository: Repository, task: Task, draft: Draft, settings: Mapping[str, str]
+) -> Worktree:
     path = Path(task.path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +164,8 @@ def _make(repository: Repository, task: Task, draft: Draft) -> Worktree:
         new = draft.creates_branch
         worktree = repository.add_worktree(path, task.branch, task.base, create=new)
         repository.mark(worktree, task.slug)
-    repository.fill(worktree, task.base if new else repository.resolve(task.branch))
+    tip = task.base if new else repository.resolve(task.branch)
+    repository.fill(worktree, tip, settings)
     repository.store.link(task.slug, path)
     return worktree
 

@@ -60,15 +60,17 @@ def draft_of(
         base = _fork_of(repository, existing.tip, branches[f"refs/heads/{target}"].tip)
     else:
         _refuse_colliding(branch, branches)
-        base = _start(repository, request.start_point)
+        base = _start(repository, request.start_point, branches)
     home = repository.home(settings)
     tip = branches[f"refs/heads/{target}"].tip
     return Draft(name, branch, existing is None, base, target, tip, home)
 
 
-def _start(repository: Repository, start_point: str | None) -> str:
+def _start(repository: Repository, start_point: str | None, branches: Mapping[str, Branch]) -> str:
     if start_point is not None:
         return repository.resolve(start_point)
+    if current := next((branch for branch in branches.values() if branch.current), None):
+        return current.tip
     try:
         return repository.resolve("HEAD")
     except ParallelError as error:
@@ -102,7 +104,7 @@ def _target(
     if found:
         return found
     if not branches:
-        _start(repository, None)
+        _start(repository, None, branches)
     raise ParallelError("it is not clear which branch to merge into", hint="--target BRANCH")
 
 

@@ -157,7 +157,7 @@ class Git:
     ) -> Iterator["Answer | GitError"]:
         """The answers of many calls in their order, some of them running at the same time."""
         width = at_once or os.cpu_count() or 1
-        started: list[subprocess.Popen[bytes]] = []
+        started: list[subprocess.Popen[bytes]] = []  # one for each call, in their order
         for index in range(len(calls)):
             while len(started) < min(len(calls), index + width):
                 folder, arguments = calls[len(started)]

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git
-from git_parallel.repository import Repository
+from git_parallel.repository import SHIM_HEAD, Repository
 
 NAMES = ("post-checkout", "post-merge", "post-commit", "post-rewrite")
 MARK = "# git parallel"
@@ -192,7 +192,7 @@ def state_of(repository: Repository, folder: Path, name: str) -> HookState:
     """Whether our shim is reached when git runs a hook."""
     hook = folder / name
     content = _text(hook)
-    if content.startswith("#!/bin/sh\n" + MARK):
+    if content.startswith(SHIM_HEAD):
         return HookState(name, hook, os.access(hook, os.X_OK), "the hook is ours")
     reached = (repository.store.state / "hooks" / name).exists()
     if MARK in content:

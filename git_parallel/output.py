@@ -6,13 +6,14 @@ It imports nothing that takes long, because hooks print too.
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any
 
 import msgspec
 
-from git_parallel.errors import ParallelError
+from git_parallel import __version__
+from git_parallel.errors import EXIT_BUG, EXIT_INTERRUPTED, ParallelError
 
 DONE, NOTHING, WARNING, ERROR, HINT, BUSY = "✓", "○", "▲", "✗", "↳", "◎"
 COLOURS = {DONE: "32", NOTHING: "2", WARNING: "33", ERROR: "31", HINT: "36", BUSY: "34"}
@@ -28,6 +29,37 @@ def tell(glyph: str, text: str, hint: str = "") -> None:
     """Narrate: what happened, and the command that goes on from there."""
     tail = f" {paint(HINT, HINT, sys.stderr)} {hint}" if hint else ""
     _print(f"{paint(glyph, glyph, sys.stderr)} {text}{tail}", sys.stderr)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit code of some work: its own, 1 where it was refused, 2 for a wrong command line, 3
+    for a bug of ours, 130 where it was interrupted.
+    """
+    try:
+        return work()
+    except ParallelError as problem:
+        error(problem)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        tell(ERROR, "interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as bug:  # the report says where it is, the terminal gets one line
+        return _report(bug)
+
+
+def _report(bug: Exception) -> int:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="git-parallel-bug-", suffix=".txt", delete=False, errors="backslashreplace"
+    ) as file:
+        file.write(f"git parallel {__version__}, Python {sys.version}\n{sys.argv[1:]}\n\n")
+        traceback.print_exc(file=file)
+    said = printable((str(bug).splitlines() or [""])[0])
+    words = f"a bug of git parallel: {type(bug).__name__}: {said}"
+    tell(ERROR, words, hint=f"report it with {file.name}")
+    return EXIT_BUG
 
 
 def narrate(text: str) -> None:
@@ -104,7 +136,7 @@ def _line(row: Sequence[str], used: list[int], widths: Mapping[int, int], limit:
 
 def _width(text: str) -> int:
     plain = ESCAPE.sub("", text) if "\x1b" in text else text
-    if plain.isascii():
+    if all(c < "\u0300" or c in COLOURS for c in plain):
         return len(plain)
     from wcwidth import wcswidth
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import environment, evidence, records
+from git_parallel import early, environment, evidence, records
 from git_parallel.changes import breaches, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
@@ -22,7 +22,6 @@ from git_parallel.task import Run, Status, Task, parse_name, same_name, status_o
 from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"
-STATUS = ("--no-optional-locks", "status", "--porcelain=v2", "-z", "--no-renames")
 
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,6 +127,7 @@ def look(
     wanted = {f"refs/heads/{name}" for _, task in tasks for name in (task.branch, task.target)}
     branches = repository.branches(*sorted(wanted)) if wanted else {}
     facts = _facts(repository, tasks, by_slug, branches)
+    # Last, because `early` may have begun it long ago.
     dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
     views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
     known = {folder.slug for folder in repository.store.folders()}
@@ -282,11 +282,18 @@ def _remember(folder: TaskFolder, facts: Facts) -> None:
 
 def _dirty(repository: Repository, worktrees: Sequence[Worktree | None]) -> dict[str, int | None]:
     """How many uncommitted paths each worktree has, by slug; None where git can't say."""
-    asked = [w for w in worktrees if w and w.slug and w.intact]
+    known: dict[str, int | None] = {}
+    asked = []
+    for worktree in worktrees:
+        if worktree and worktree.slug and worktree.intact:
+            found = early.outcome(str(worktree.path))
+            if found is None:
+                asked.append(worktree)
+            else:
+                known[worktree.slug] = found.count("\0")
     reader = repository.git.at(repository.place)
     reader.environment.pop("GIT_DIR", None)
-    answers = reader.each([(w.path, STATUS) for w in asked])
-    return {
-        str(worktree.slug): None if isinstance(answer, GitError) else len(answer.fields)
-        for worktree, answer in zip(asked, answers, strict=True)
-    }
+    answers = reader.each([(w.path, early.STATUS) for w in asked])
+    for worktree, answer in zip(asked, answers, strict=True):
+        known[str(worktree.slug)] = None if isinstance(answer, GitError) else answer.out.count("\0")
+    return known

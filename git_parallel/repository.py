@@ -24,6 +24,8 @@ from git_parallel.worktree import (
     reflog,
 )
 
+SHIM_HEAD = "#!/bin/sh\n# git parallel"  # how a hook begins that is ours alone
+
 
 class Branch(Struct, frozen=True):
     """A ref as `for-each-ref` told it; `worktree` is where it is checked out."""
@@ -155,15 +157,26 @@ class Repository:
             raise ParallelError(f"git made {path} but does not list it")
         return found
 
-    def fill(self, worktree: Worktree, tip: str) -> None:
+    def fill(self, worktree: Worktree, tip: str, settings: Mapping[str, str]) -> None:
         """Check out the files of a new worktree and run other people's post-checkout hook, as `git
         worktree add` does it; raises GitError where one of them fails.
         """
         git = Git(worktree.path, self.git.environment)
         git.environment.pop("GIT_DIR", None)
         git.run(*_parallel_checkout(), "reset", "--hard", "--quiet", "--no-recurse-submodules")
-        arguments = ("--", "0" * len(tip), tip, "1")
-        git.run("hook", "run", "--ignore-missing", "post-checkout", *arguments)
+        if self._has_hook("post-checkout", settings):
+            arguments = ("--", "0" * len(tip), tip, "1")
+            git.run("hook", "run", "--ignore-missing", "post-checkout", *arguments)
+
+    def _has_hook(self, name: str, settings: Mapping[str, str]) -> bool:
+        """Whether a hook would be run; config hooks (git 2.54) count wherever they point."""
+        folder = self.place / Path(settings.get("core.hookspath", str(self.common / "hooks")))
+        if any(key.startswith("hook.") for key in settings):
+            return True
+        hook = folder.expanduser() / name
+        if (folder / "before-parallel" / name).exists():
+            return True
+        return os.path.lexists(hook) and not (content(hook) or "").startswith(SHIM_HEAD)
 
     def history(self, tips: Sequence[str], floor: str) -> History:
         """The graph above a common ancestor of all tips; `floor` is a guess at one, and where it

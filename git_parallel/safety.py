@@ -223,10 +223,10 @@ def _nested_repository(folder: Path, limit: int) -> tuple[str, int]:
         with os.scandir(place) as entries:
             for entry in entries:
                 walked += 1
-                if entry.name == ".git":
-                    return place, walked
                 if entry.is_dir(follow_symlinks=False):
                     todo.append(entry.path)
+                if entry.name == ".git":
+                    return place, walked
         if walked > limit:
             return f"{folder}, perhaps: it holds too many files to look at", walked
     return "", walked
@@ -241,8 +241,7 @@ def _can_be_made_again(place: Path, name: str, copied: dict[str, str], rules: Re
     if place.is_symlink():
         return False
     marks = [m for key, m in rules.folders.items() if fnmatch.fnmatchcase(base, key)]
-    beside = [*place.parent.glob("*"), *place.glob("*")] if marks else []
-    names = {path.name for path in beside}
+    names = [*os.listdir(place.parent), *os.listdir(place)] if marks else []
     return any(fnmatch.filter(names, mark) for group in marks for mark in group)
 
 

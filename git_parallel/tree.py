@@ -119,9 +119,18 @@ def inside(folder: Path, *, spare: frozenset[int] = frozenset()) -> list[str]:
 
 def ancestors() -> frozenset[int]:
     """This process and the shells and terminals above it."""
-    import psutil
+    if sys.platform != "linux":
+        import psutil
 
-    return frozenset({os.getpid(), *(p.pid for p in psutil.Process().parents())})
+        return frozenset({os.getpid(), *(p.pid for p in psutil.Process().parents())})
+    found, pid = {os.getpid()}, os.getppid()
+    while pid > 0:
+        found.add(pid)
+        try:  # proc_pid_stat(5): the parent is the second field after the name in brackets
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return frozenset(found)
 
 
 def _is_running(process: "psutil.Process") -> bool:

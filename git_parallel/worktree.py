@@ -7,7 +7,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-TASK_MARK = "parallel-task"  # in a worktree's admin folder: the slug of its task
+from git_parallel import early
+
+TASK_MARK = early.MARK
 SCRATCH = ".scratch"  # the folder of a home with worktrees that live for a merge
 
 OPERATIONS = {

@@ -17,6 +17,12 @@ PROGRAM = Path(sys.executable).with_name("git-parallel")
 DATE = "2026-01-02T03:04:05Z"
 LONG_S = 60.0
 
+
+def pytest_xdist_auto_num_workers() -> int:
+    """More workers than processors: most tests wait for background processes now and then."""
+    return 2 * (os.cpu_count() or 1)
+
+
 Finished = subprocess.CompletedProcess[str]
 
 
@@ -24,7 +30,9 @@ Finished = subprocess.CompletedProcess[str]
 def seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing of the machine gets in: no inherited git, no home, no agent, no network."""
     for name in list(os.environ):
-        if name.startswith(("GIT_", "XDG_", "PRE_COMMIT", "GIT_PARALLEL", "PYTEST_XDIST")):
+        if name.startswith(
+            ("GIT_", "XDG_", "PRE_COMMIT", "GIT_PARALLEL", "PYTEST_XDIST", "PYTHON")
+        ):
             monkeypatch.delenv(name)
     for name in ("VIRTUAL_ENV", "DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "WAYLAND_DISPLAY", "TMUX"):
         monkeypatch.delenv(name, raising=False)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,8 +54,12 @@ def bomb(repo: Repo, step: int, *words: str) -> int:
     return done.returncode
 
 
-def steps(limit: int) -> list[int]:
-    return list(range(1, limit + 1))
+def steps(limit: int, *, every: int) -> list[Any]:
+    """All steps up to a limit; the normal suite takes a part of them, the slow one all."""
+    return [
+        number if number % every == 0 else pytest.param(number, marks=pytest.mark.slow)
+        for number in range(1, limit + 1)
+    ]
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -71,7 +76,7 @@ def explained(repo: Repo) -> None:
     assert repo.git("status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("step", steps(24))
+@pytest.mark.parametrize("step", steps(24, every=2))
 def test_start_killed_anywhere_can_be_started_again(repo: Repo, step: int) -> None:
     repo.parallel("init")
     before = repo.git("rev-parse", "main")
@@ -98,7 +103,7 @@ def test_start_killed_anywhere_can_be_started_again(repo: Repo, step: int) -> No
     assert repo.git("rev-parse", "main") == before
 
 
-@pytest.mark.parametrize("step", steps(24))
+@pytest.mark.parametrize("step", steps(24, every=2))
 def test_remove_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     repo.commit(".gitignore", "*.local\n")
     path = repo.start("x", EDIT)
@@ -118,7 +123,7 @@ def test_remove_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     assert repo.git("worktree", "list").count("\n") == 0
 
 
-@pytest.mark.parametrize("step", steps(20))
+@pytest.mark.parametrize("step", steps(20, every=4))
 def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
     tip = repo.git("rev-parse", "parallel/x")
@@ -133,7 +138,7 @@ def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     assert run("git", "status", "--porcelain", cwd=path).stdout == ""
 
 
-@pytest.mark.parametrize("step", steps(26))
+@pytest.mark.parametrize("step", steps(26, every=2))
 def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
     tip, old = repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")

@@ -1,0 +1,144 @@
+"""What `git parallel list` does. Bars and scripts call it often, so it does without click."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from git_parallel import output
+from git_parallel.commands import render
+from git_parallel.overview import Overview, TaskView, look
+from git_parallel.repository import Repository, find_repository
+from git_parallel.task import Status
+from git_parallel.worktree import Worktree
+
+if TYPE_CHECKING:
+    from git_parallel.journal import Entry
+
+OPTIONS = frozenset({"--all", "--json"})
+
+
+def main(options: Sequence[str]) -> int:
+    """Show the tasks as these options say."""
+    return output.guarded(lambda: show(everything="--all" in options, as_json="--json" in options))
+
+
+def show(*, everything: bool, as_json: bool) -> int:
+    """Show every task; with `everything`, also what is in the trash."""
+    repository = find_repository(Path.cwd())
+    overview = _swept(repository, look(repository))
+    foreign = [worktree for worktree in overview.foreign if not worktree.is_scratch]
+    entries = _entries(repository) if everything else []
+    if as_json:
+        output.json(_json(repository, overview.tasks, foreign, entries))
+        return 0
+    if overview.tasks or foreign or entries:
+        _show(overview.tasks, foreign, entries)
+    if not overview.tasks:
+        output.tell(output.NOTHING, "no tasks here", hint='git parallel start fix-login -m "…"')
+    return 0
+
+
+def _swept(repository: Repository, overview: Overview) -> Overview:
+    """The overview without what could be cleaned up."""
+    if not any(view.status is Status.MERGED for view in overview.tasks):
+        return overview
+    from git_parallel import cleanup
+
+    swept = cleanup.sweep(repository, overview=overview)
+    render.tell_swept(repository, swept)
+    gone = {cleaned.name for cleaned in swept.cleaned}
+    left = [view for view in overview.tasks if view.task.name not in gone]
+    return Overview(repository, left, overview.foreign)
+
+
+def _entries(repository: Repository) -> "list[Entry]":
+    from git_parallel.journal import entries
+
+    return entries(repository)
+
+
+def _show(tasks: list[TaskView], foreign: list[Worktree], entries: "list[Entry]") -> None:
+    rows = [_row(view) for view in tasks]
+    rows += [_foreign_row(worktree) for worktree in foreign]
+    rows += [_trash_row(entry) for entry in entries]
+    head = ["  TASK", "STATUS", "TARGET", "COMMITS", "CHANGES", "AGE", "NOTE"]
+    head = [title if any(r[c] for r in rows) else "" for c, title in enumerate(head)]
+    output.answer(output.table([head, *rows], width=output.terminal_width()))
+    for view in tasks:
+        if view.notice:
+            ago = output.duration(time.time() - view.notice.time)
+            words = f"{view.task.name} is {view.notice.status}, {ago} ago"
+            mark = output.paint(output.WARNING, output.WARNING, sys.stdout)
+            output.answer(f"{mark} {words} {output.HINT} {render.next_step(view)}")
+
+
+def _row(view: TaskView) -> list[str]:
+    glyph = render.glyph_of(view.status)
+    return [
+        f"{output.paint(glyph, glyph, sys.stdout)} {view.task.name}",
+        output.paint(str(view.status), glyph, sys.stdout),
+        view.task.target,
+        render.commits_of(view),
+        render.changes_of(view),
+        output.age(view.task.created),
+        output.printable(_note(view)),
+    ]
+
+
+def _note(view: TaskView) -> str:
+    notes = [render.reason_of(view)]
+    if view.facts and view.facts.conflicts:
+        notes.append(f"conflicts with {view.task.target}")
+    return "; ".join(note for note in notes if note)
+
+
+def _foreign_row(worktree: Worktree) -> list[str]:
+    branch = (worktree.branch or "detached").removeprefix("refs/heads/")
+    gone = "" if worktree.path.is_dir() else ", its folder is gone"
+    note = f"{branch} in {_near(worktree.path)}{gone}"
+    return [f"{output.NOTHING} {worktree.path.name}", "not ours", "", "", "", "", note]
+
+
+def _near(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+def _trash_row(entry: "Entry") -> list[str]:
+    journal = entry.journal
+    note = f"{journal.why} {output.HINT} git parallel undo {journal.id}"
+    ago = output.duration(time.time() - journal.moved)
+    return [f"{output.NOTHING} {journal.name}", "in the trash", "", "", "", ago, note]
+
+
+def _json(
+    repository: Repository,
+    tasks: list[TaskView],
+    foreign: list[Worktree],
+    entries: "list[Entry]",
+) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "version": 1,
+        "repository": str(repository.main or repository.common),
+        "target": _target(repository, tasks),
+        "tasks": [render.task_json(view) for view in tasks],
+    }
+    if foreign:
+        answer["worktrees"] = [
+            {"path": str(w.path), "branch": (w.branch or "").removeprefix("refs/heads/") or None}
+            for w in foreign
+        ]
+    if entries:
+        answer["trash"] = [
+            {"id": e.journal.id, "name": e.journal.name, "reason": e.journal.why} for e in entries
+        ]
+    return answer
+
+
+def _target(repository: Repository, tasks: list[TaskView]) -> str | None:
+    """The target that most tasks have; without tasks, the branch that is checked out."""
+    targets = [view.task.target for view in tasks]
+    return max(targets, key=targets.count) if targets else repository.current_branch
