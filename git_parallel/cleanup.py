@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from git_parallel import process, safety, scratch, trash
 from git_parallel.config import Config
+from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
 from git_parallel.overview import Overview, TaskView, look
@@ -126,7 +127,7 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
                 view.task,
                 view.worktree,
                 tip=view.tip,
-                drop_branch=True,
+                drop_branch=view.task.branch.startswith(BRANCH_PREFIX),
                 why=why,
             )
     return ""

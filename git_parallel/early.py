@@ -78,10 +78,3 @@ def outcome(worktree: str) -> str | None:
     os.close(read)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     return os.fsdecode(b"".join(parts)) if code == 0 else None
-
-
-def drop() -> None:
-    """Let go of what nobody asked for."""
-    for _, read in begun.values():
-        os.close(read)
-    begun.clear()

@@ -269,6 +269,8 @@ def find_repository(folder: Path) -> Repository:
         raise _not_found(folder, answer.err)
     top = Path(lines[3]) if len(lines) > 3 and (Path(lines[3]) / ".git").exists() else None
     common, git_dir = Path(lines[0]), Path(lines[1])
+    if lines[0] != lines[0].encode("utf-8", "replace").decode():
+        raise ParallelError(f"the path of this repository is not UTF-8: {lines[0]}")
     repository = _seen_from(top, common=common, git_dir=git_dir, bare=lines[2] == "true")
     if not repository.store.exists:
         check_version(repository.git)

@@ -150,9 +150,8 @@ class Repo:
 
     def start(self, name: str, script: str, *words: str) -> Path:
         """Start a task on a shell script, wait for its end, and return its worktree."""
-        done = self.parallel("start", name, *words, "--", "sh", "-c", script)
-        self.parallel("wait", name, ok=None)
-        return Path(done.stdout.strip())
+        words = ("start", name, *words, "--wait", "--", "sh", "-c", script)
+        return Path(self.parallel(*words, ok=(0, 1)).stdout.strip())
 
     @property
     def state(self) -> Path:

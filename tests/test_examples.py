@@ -88,6 +88,7 @@ def test_does_what_its_readme_says(example: str, copied: Repo) -> None:
     assert copied.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_a_mistake_fails_its_checks(example: str, copied: Repo) -> None:
     run("sh", "-c", told(example)[0], cwd=copied.path)
     file, old, new = MISTAKES[example]

@@ -250,6 +250,7 @@ def test_asks_before_it_writes_to_a_shared_folder(repo: Repo, tmp_path: Path) ->
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_works_with_husky(repo: Repo, tmp_path: Path) -> None:
     if run("sh", "-c", "command -v npm", cwd=tmp_path, ok=None).returncode:
         pytest.skip("npm is not installed")
@@ -275,6 +276,7 @@ def test_works_with_husky(repo: Repo, tmp_path: Path) -> None:
     assert listing(repo.path / ".husky" / "_") == found
 
 
+@pytest.mark.slow
 def test_works_through_pre_commit(repo: Repo, tmp_path: Path) -> None:
     program = PROGRAM.with_name("pre-commit")
     if not program.exists():

@@ -181,6 +181,7 @@ def test_runs_the_hooks_of_others_when_it_lands(repo: Repo) -> None:
     assert (repo.path / "merged").exists()
 
 
+@pytest.mark.slow
 def test_eight_merges_at_once_land_each_once(repo: Repo) -> None:
     for number in range(8):
         repo.start(f"t{number}", f"echo {number} > {number}.txt")

@@ -89,5 +89,5 @@ def tell_record(record: environment.Record, path: Path) -> None:
         return
     hint = f"less {record.log}"
     if trouble.outcome == environment.BLOCKED:
-        hint = "git parallel trust, then git parallel bootstrap"
+        hint = "git parallel trust && git parallel bootstrap"
     output.tell(output.WARNING, f"{path} is not ready: {trouble.reason}", hint=hint)

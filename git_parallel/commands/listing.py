@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from git_parallel import output
+from git_parallel import environment, output
 from git_parallel.commands import render
+from git_parallel.errors import ParallelError
 from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status
@@ -68,11 +69,20 @@ def _show(tasks: list[TaskView], foreign: list[Worktree], entries: "list[Entry]"
     head = [title if any(r[c] for r in rows) else "" for c, title in enumerate(head)]
     output.answer(output.table([head, *rows], width=output.terminal_width()))
     for view in tasks:
-        if view.notice:
-            ago = output.duration(time.time() - view.notice.time)
-            words = f"{view.task.name} is {view.notice.status}, {ago} ago"
+        if waiting := _inbox_line(view):
             mark = output.paint(output.WARNING, output.WARNING, sys.stdout)
-            output.answer(f"{mark} {words} {output.HINT} {render.next_step(view)}")
+            output.answer(f"{mark} {waiting}")
+
+
+def _inbox_line(view: TaskView) -> str:
+    """What waits for the person, with the command that goes on from there; nothing, if nothing."""
+    name = view.task.name
+    if view.notice:
+        ago = output.duration(time.time() - view.notice.time)
+        return f"{name} is {view.notice.status}, {ago} ago {output.HINT} {render.next_step(view)}"
+    if view.trouble and view.run is None and not view.alive:
+        return f"{name} is not ready to work in {output.HINT} git parallel log {name}"
+    return ""
 
 
 def _row(view: TaskView) -> list[str]:
@@ -97,9 +107,20 @@ def _note(view: TaskView) -> str:
 
 def _foreign_row(worktree: Worktree) -> list[str]:
     branch = (worktree.branch or "detached").removeprefix("refs/heads/")
-    gone = "" if worktree.path.is_dir() else ", its folder is gone"
-    note = f"{branch} in {_near(worktree.path)}{gone}"
+    note = f"{branch} in {_near(worktree.path)}{_trouble(worktree)}"
     return [f"{output.NOTHING} {worktree.path.name}", "not ours", "", "", "", "", note]
+
+
+def _trouble(worktree: Worktree) -> str:
+    if not worktree.path.is_dir():
+        return ", its folder is gone"
+    try:
+        record = environment.record_of(worktree)
+    except ParallelError as error:
+        return f", {error}"
+    if record is None or record.trouble is None:
+        return ""
+    return f", not ready: {record.trouble.reason} {output.HINT} less '{record.log}'"
 
 
 def _near(path: Path) -> str:

@@ -127,12 +127,12 @@ def next_step(view: TaskView) -> str:
     steps = {
         Status.READY: f"git parallel review {name}",
         Status.FAILED: f"git parallel log {name}",
-        Status.LOST: f"git parallel stop {name}, then git parallel run {name}",
+        Status.LOST: f"git parallel stop {name} && git parallel run {name}",
         Status.EMPTY: f"git parallel log {name}",
         Status.STOPPED: f"git parallel run {name}",
     }
     if view.status is Status.LOST and view.folder.making:
-        return f"git parallel start {name} again, or git parallel remove {name}"
+        return f"git parallel remove {name}"
     return steps.get(view.status, f"git parallel show {name}")
 
 
