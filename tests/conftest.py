@@ -18,6 +18,7 @@ DATE = "2026-01-02T03:04:05Z"
 LONG_S = 60.0
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """More workers than processors: most tests wait for background processes now and then."""
     return 2 * (os.cpu_count() or 1)

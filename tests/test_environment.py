@@ -191,6 +191,7 @@ def test_does_not_copy_a_large_ignored_folder(repo: Repo) -> None:
     assert not (path / "data").exists()
 
 
+@pytest.mark.slow
 def test_uv_makes_an_environment_of_its_own(repo: Repo) -> None:
     uv = Path(sys.executable).with_name("uv")
     if not uv.exists():
@@ -229,6 +230,7 @@ def test_pip_installs_what_the_lockfile_says(repo: Repo, tmp_path: Path) -> None
     assert (path / "where").read_text().startswith(str(path / ".venv"))
 
 
+@pytest.mark.slow
 def test_npm_installs_what_the_lockfile_says(repo: Repo, tmp_path: Path) -> None:
     if run("sh", "-c", "command -v npm", cwd=tmp_path, ok=None).returncode:
         pytest.skip("npm is not installed")

@@ -35,7 +35,11 @@ MISTAKES = {
 }
 
 
-@pytest.fixture(params=NEEDS)
+OFTEN = ("python", "custom-agent")
+EACH = [n if n in OFTEN else pytest.param(n, marks=pytest.mark.slow) for n in NEEDS]
+
+
+@pytest.fixture(params=EACH)
 def example(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
     for program in NEEDS[name]:

@@ -76,7 +76,7 @@ def explained(repo: Repo) -> None:
     assert repo.git("status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("step", steps(24, every=3))
+@pytest.mark.parametrize("step", steps(24, every=4))
 def test_start_killed_anywhere_can_be_started_again(repo: Repo, step: int) -> None:
     repo.parallel("init")
     before = repo.git("rev-parse", "main")
@@ -103,7 +103,7 @@ def test_start_killed_anywhere_can_be_started_again(repo: Repo, step: int) -> No
     assert repo.git("rev-parse", "main") == before
 
 
-@pytest.mark.parametrize("step", steps(24, every=3))
+@pytest.mark.parametrize("step", steps(24, every=4))
 def test_remove_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     repo.commit(".gitignore", "*.local\n")
     path = repo.start("x", EDIT)
@@ -123,7 +123,7 @@ def test_remove_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     assert repo.git("worktree", "list").count("\n") == 0
 
 
-@pytest.mark.parametrize("step", steps(20, every=5))
+@pytest.mark.parametrize("step", steps(20, every=7))
 def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
     tip = repo.git("rev-parse", "parallel/x")
@@ -138,7 +138,7 @@ def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     assert run("git", "status", "--porcelain", cwd=path).stdout == ""
 
 
-@pytest.mark.parametrize("step", steps(26, every=5))
+@pytest.mark.parametrize("step", steps(26, every=8))
 def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
     tip, old = repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")

@@ -164,11 +164,23 @@ STUBBORN = {
 
 
 # An orphan whose environment carries no tag can't be found once its runner is dead.
-COMBINATIONS = [(kind, "living runner") for kind in STUBBORN]
-COMBINATIONS += [(kind, "dead runner") for kind in STUBBORN if kind != "no environment"]
+COMBINATIONS = [
+    (kind, runner)
+    for kind in STUBBORN
+    for runner in ("living runner", "dead runner")
+    if (kind, runner) != ("no environment", "dead runner")
+]
+OFTEN = [
+    ("setsid", "dead runner"),
+    ("ignores TERM", "living runner"),
+    ("forks twice", "dead runner"),
+]
+MARKED = [
+    pair if pair in OFTEN else pytest.param(*pair, marks=pytest.mark.slow) for pair in COMBINATIONS
+]
 
 
-@pytest.mark.parametrize(("kind", "runner"), COMBINATIONS)
+@pytest.mark.parametrize(("kind", "runner"), MARKED)
 def test_stops_the_whole_tree(repo: Repo, kind: str, runner: str) -> None:
     repo.parallel("start", "x", "--", "sh", "-c", STUBBORN[kind])
     until(lambda: alive(repo, "300"))
