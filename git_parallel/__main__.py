@@ -25,10 +25,10 @@ def main() -> None:
         _leave(hook(sys.argv[2:]))
     if os.name != "posix":
         sys.exit("git parallel runs on Linux and macOS; on Windows, use it inside WSL")
-    if first == "list":
-        from git_parallel import early
+    from git_parallel import early
 
-        early.begin()
+    early.begin(first)
+    if first == "list":
         from git_parallel.commands import listing
 
         if listing.OPTIONS.issuperset(sys.argv[2:]):

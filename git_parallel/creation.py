@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from git_parallel import early
 from git_parallel.draft import Draft, Request, draft_of, refuse_taken_name
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.lock import Lock
@@ -77,6 +78,7 @@ def _clear_interrupted(repository: Repository, name: TaskName) -> bool:
         for folder, task in repository.store.load_tasks():
             if (making := _interrupted(folder, task, name)) is not None:
                 _move_away(repository, folder, task, making)
+                early.outcome(*early.BRANCHES)  # what was asked before that is out of date
                 return True
     return False
 

@@ -286,7 +286,7 @@ def _dirty(repository: Repository, worktrees: Sequence[Worktree | None]) -> dict
     asked = []
     for worktree in worktrees:
         if worktree and worktree.slug and worktree.intact:
-            found = early.outcome(str(worktree.path))
+            found = early.state(str(worktree.path))
             if found is None:
                 asked.append(worktree)
             else:

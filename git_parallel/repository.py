@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import config
+from git_parallel import config, early
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git, check_version
 from git_parallel.history import History
@@ -108,10 +108,10 @@ class Repository:
 
     def branches(self, *patterns: str) -> dict[str, Branch]:
         """The refs that match the patterns (all branches, if none is given), by their full name."""
-        form = "%(objectname)%00%(refname)%00%(worktreepath)%00%(HEAD)%00%(tree)"
-        wanted = patterns or ("refs/heads",)
+        asked = ("for-each-ref", early.REF_FORM, *(patterns or ("refs/heads",)))
+        known = early.outcome(*asked)
         found = {}
-        for line in self.git.ask("for-each-ref", f"--format={form}", *wanted).splitlines():
+        for line in (self.git.ask(*asked) if known is None else known).splitlines():
             tip, ref, place, mark, tree = line.split("\0")
             found[ref] = Branch(ref, tip, tree, self._checkout(place), mark == "*")
         return found
@@ -216,7 +216,9 @@ class Repository:
     def settings(self) -> dict[str, str]:
         """Git's configuration, keys in lower case, the last value of each."""
         found = {}
-        for field in self.git.fields("config", "--list", "-z"):
+        known = early.outcome(*early.SETTINGS)
+        listed = self.git.run(*early.SETTINGS).out if known is None else known
+        for field in listed.removesuffix("\0").split("\0"):
             key, _, value = field.partition("\n")
             found[key.lower()] = value
         return found
@@ -261,12 +263,12 @@ def repository_at(common: Path, main: Path | None) -> Repository:
 
 def find_repository(folder: Path) -> Repository:
     """The repository of a folder, as git's environment has it; raises ParallelError."""
-    asked = ("--path-format=absolute", "--git-common-dir", "--git-dir", "--is-bare-repository")
-    caller = Git(folder, os.environ)
-    answer = caller.run("rev-parse", *asked, "--show-toplevel", ok=(0, 128, 129))
-    lines = answer.out.splitlines()
-    if len(lines) < 3:
-        raise _not_found(folder, answer.err)
+    lines = (early.outcome(*early.WHERE) or "").splitlines()
+    if not lines:
+        answer = Git(folder, os.environ).run(*early.WHERE, ok=(0, 128, 129))
+        lines = answer.out.splitlines()
+        if len(lines) < 3:
+            raise _not_found(folder, answer.err)
     top = Path(lines[3]) if len(lines) > 3 and (Path(lines[3]) / ".git").exists() else None
     common, git_dir = Path(lines[0]), Path(lines[1])
     if lines[0] != lines[0].encode("utf-8", "replace").decode():

@@ -60,7 +60,7 @@ def write_brief(
         records.write(folder.prompt(number), prompt)
     text = None if prompt is None else prompt.decode("utf-8", "surrogateescape")
     told = brief.compose(folder.task(), text, rules.checks.run)
-    records.write(folder.brief, told.encode("utf-8", "surrogateescape"))
+    records.write(folder.brief, told.encode("utf-8", "surrogateescape"), durable=False)
 
 
 def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | None) -> None:

@@ -93,7 +93,7 @@ class TaskFolder:
 
     def write_making(self, making: Making) -> None:
         """Say what is about to be made."""
-        write_record(self.path / "making.json", making)
+        write_record(self.path / "making.json", making, durable=False)
 
     def made(self) -> None:
         """Say that all of it was made."""

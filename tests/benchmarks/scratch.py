@@ -14,6 +14,7 @@ INHERITED = ("GIT_", "XDG_", "PYTHON", "PRE_COMMIT", "UV_", "PIP_")
 DESKTOP = ("VIRTUAL_ENV", "DISPLAY", "WAYLAND_DISPLAY", "DBUS_SESSION_BUS_ADDRESS", "TMUX")
 NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
 LIMIT_S = 300.0
+ROOT = Path(__file__).parents[2]
 SETTINGS = """\
 [user]
 \tname = Ada
@@ -37,7 +38,15 @@ class Scratch:
         self.home.mkdir()
         self.trash.mkdir()
         (self.home / ".gitconfig").write_text(SETTINGS)
-        self.environment = _sealed(os.environ, self.home)
+        self.environment = _sealed(os.environ, self.home, self._installed())
+
+    def _installed(self) -> Path:
+        """The folder of a program that is installed as users do it, without what tests need."""
+        place = self.folder / "venv"
+        install = (str(place / "bin" / "pip"), "install", "--quiet", str(ROOT))
+        for command in ((sys.executable, "-m", "venv", str(place)), install):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return place / "bin"
 
     def repository(self, name: str, *, files: int, folders: int) -> "Repo":
         """A repository with one commit of so many files, packed as a clone would be."""
@@ -119,10 +128,9 @@ class Repo:
         self.run("git", *NO_HOOKS, "commit", "--quiet", "--allow-empty", "-m", "Move on")
 
 
-def _sealed(inherited: Mapping[str, str], home: Path) -> dict[str, str]:
+def _sealed(inherited: Mapping[str, str], home: Path, program: Path) -> dict[str, str]:
     """The environment without what the machine or its user would bring into a measurement."""
     kept = {n: v for n, v in inherited.items() if not n.startswith(INHERITED) and n not in DESKTOP}
-    program = Path(sys.executable).parent
     return {
         **kept,
         "HOME": str(home),
