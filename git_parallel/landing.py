@@ -8,6 +8,7 @@ is not. So a merge that is interrupted has either not happened or happened.
 import contextlib
 import os
 from collections.abc import Callable
+from typing import IO
 
 from msgspec import Struct
 
@@ -23,6 +24,7 @@ from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
 from git_parallel.scratch import scratch
 from git_parallel.task import Status
+from git_parallel.worktree import Worktree
 
 TRIES = 3
 LANDING_WAIT_S = 3600.0
@@ -191,44 +193,58 @@ def _check(
     told: Callable[[str], None],
 ) -> None:
     """Run the checks on the prepared result, in a worktree of its own; raises ParallelError."""
-    commands = loaded.config.checks.run
-    if not commands:
+    if not loaded.config.checks.run:
         return
-    name, target = view.task.name, view.task.target
+    name = view.task.name
     if not trusted and loaded.origins.get("checks.run") == "project":
         words = f"`{name}` can't be checked: {environment.UNTRUSTED}"
         raise UnsafeError(words, hint="git parallel trust")
     log = view.folder.path / "merge.log"
     with scratch(repository, view.task, prepared.result) as worktree, log.open("wb", 0) as output:
-        supervisor = Supervisor(repository.tag(view.task.slug, -1))
-        folder = worktree.path.resolve()
-        variables = environment.of_task(
-            view.task, os.environ, folder, main=repository.place, brief=view.folder.brief
-        )
-        told(f"preparing {name} merged into {target}")
-        record = environment.bootstrap(
-            worktree,
-            repository.main,
-            loaded,
-            trusted=trusted,
-            run=supervisor.run,
-            output=output,
-            variables=variables,
-        )
-        if step := record.trouble:
-            words = f"`{name}` merged into {target} has no environment: {step.reason}"
-            raise ParallelError(words, hint=f"less {log}")
-        _, reason = run_checks(
-            commands,
-            folder=folder,
-            environment=variables,
-            output=output,
-            run=supervisor.run,
-            timeout_s=loaded.config.checks.timeout_min * 60,
-            told=lambda command: told(f"checking {name} merged into {target}: {command}"),
-        )
+        reason = _check_in(worktree, repository, view, loaded, output, trusted=trusted, told=told)
     if reason:
-        raise ParallelError(f"`{name}` merged into {target}: {reason}", hint=f"less '{log}'")
+        words = f"`{name}` merged into {view.task.target}: {reason}"
+        raise ParallelError(words, hint=f"less '{log}'")
+
+
+def _check_in(
+    worktree: Worktree,
+    repository: Repository,
+    view: TaskView,
+    loaded: Loaded,
+    output: IO[bytes],
+    *,
+    trusted: bool,
+    told: Callable[[str], None],
+) -> str:
+    """Bootstrap a scratch worktree and run the checks there; returns why they did not pass."""
+    what = f"{view.task.name} merged into {view.task.target}"
+    supervisor = Supervisor(repository.tag(view.task.slug, -1))
+    folder = worktree.path.resolve()
+    variables = environment.of_task(
+        view.task, os.environ, folder, main=repository.place, brief=view.folder.brief
+    )
+    told(f"preparing {what}")
+    record = environment.bootstrap(
+        worktree,
+        repository.main,
+        loaded,
+        trusted=trusted,
+        run=supervisor.run,
+        output=output,
+        variables=variables,
+    )
+    if step := record.trouble:
+        return f"its environment is not ready: {step.reason}"
+    return run_checks(
+        loaded.config.checks.run,
+        folder=folder,
+        environment=variables,
+        output=output,
+        run=supervisor.run,
+        timeout_s=loaded.config.checks.timeout_min * 60,
+        told=lambda command: told(f"checking {what}: {command}"),
+    )[1]
 
 
 def _refuse_dirty_paths(prepared: Prepared) -> None:

@@ -145,7 +145,7 @@ class Supervisor:
     def check(self) -> None:
         """Raise Stopped where a person asked for it."""
         if self.stopping:
-            raise Stopped
+            raise Stopped("it was interrupted")
 
     def run(
         self,

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 PROGRAM = Path(sys.executable).with_name("git-parallel")
+NPM_SETTINGS = Path.home() / ".npmrc"  # before the seal hides the home
 DATE = "2026-01-02T03:04:05Z"
 LONG_S = 60.0
 

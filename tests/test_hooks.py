@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROGRAM, Repo, run, until
+from tests.conftest import NPM_SETTINGS, PROGRAM, Repo, run, until
 
 NAMES = ("post-checkout", "post-merge", "post-commit", "post-rewrite")
 ROOT = Path(__file__).parents[1]
@@ -256,7 +256,7 @@ def test_works_with_husky(repo: Repo, tmp_path: Path) -> None:
         pytest.skip("npm is not installed")
     repo.commit(".gitignore", "node_modules/\n")
     repo.commit("package.json", '{"name": "x", "version": "1.0.0", "private": true}\n')
-    env = {"npm_config_userconfig": os.environ.get("NPM_CONFIG_USERCONFIG", "/root/.npmrc")}
+    env = {"npm_config_userconfig": str(NPM_SETTINGS)}  # it may name a registry mirror
     done = run("npm", "install", "--no-save", "husky@9", cwd=repo.path, ok=None, env=env)
     if done.returncode:
         pytest.skip("husky can't be installed: " + done.stderr[-200:])

@@ -1,18 +1,15 @@
 """`git parallel bootstrap`: make a worktree usable, or bring it up to date."""
 
-import os
 from pathlib import Path
 
 import click
 
-from git_parallel import environment
-from git_parallel.commands.hook import tell_record, tell_step
+from git_parallel.commands.hook import bootstrap_here, tell_record
 from git_parallel.commands.start import ask_for_trust
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.overview import find_folder
-from git_parallel.process import Stopped, Supervisor
+from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
-from git_parallel.trust import Trust
 from git_parallel.worktree import Worktree, find_worktree
 
 
@@ -23,28 +20,18 @@ def command(task: str | None) -> int:
     task's, or the current one. What is up to date is not done again.
     """
     repository = find_repository(Path.cwd())
-    worktree, log = _subject(repository, task)
+    worktree = _subject(repository, task)
     loaded = repository.configuration()
     ask_for_trust(repository, loaded)
     try:
-        with log.open("ab", 0) as file:
-            record = environment.bootstrap(
-                worktree,
-                repository.main,
-                loaded,
-                trusted=Trust(repository.store.state).covers(loaded),
-                run=Supervisor(f"{repository.key}/{worktree.id}").run,
-                output=file,
-                variables=os.environ,
-                told=tell_step,
-            )
+        record = bootstrap_here(repository, worktree, loaded)
     except Stopped as error:
         raise KeyboardInterrupt from error
     tell_record(record, worktree.path)
     return 1 if record.trouble else 0
 
 
-def _subject(repository: Repository, task: str | None) -> tuple[Worktree, Path]:
+def _subject(repository: Repository, task: str | None) -> Worktree:
     if task is None:
         worktree = find_worktree(repository.git_dir)
         if worktree is None:
@@ -52,11 +39,11 @@ def _subject(repository: Repository, task: str | None) -> tuple[Worktree, Path]:
                 "this is the main worktree: the others are made after it",
                 hint="git parallel bootstrap TASK",
             )
-        return worktree, worktree.admin / "parallel.log"
+        return worktree
     folder, record = find_folder(repository, task)
     found = repository.worktree_of(folder.slug)
     if found is None:
         raise ParallelError(f"the worktree of `{record.name}` is gone: {record.path}")
     if folder.alive:
         raise UnsafeError(f"`{record.name}` is being worked on", hint=f"git parallel log -f {task}")
-    return found, found.admin / "parallel.log"
+    return found

@@ -1,17 +1,18 @@
 """`git parallel hook <name>`: what the shims call, once they have found something to do."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from git_parallel import cleanup, environment, output
 from git_parallel.commands import render
+from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment
 from git_parallel.process import Stopped, Supervisor
 from git_parallel.repository import Repository, find_repository
 from git_parallel.trust import Trust
-from git_parallel.worktree import find_worktree
+from git_parallel.worktree import Worktree, find_worktree
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,20 +58,36 @@ def _bootstrap(repository: Repository) -> None:
     loaded = repository.configuration()
     if worktree is None or worktree.slug or not loaded.config.environment.foreign:
         return
-    log = worktree.admin / "parallel.log"
-    with log.open("ab", 0) as file:
-        record = environment.bootstrap(
+    record = bootstrap_here(repository, worktree, loaded)
+    if record.copied or len(record.steps) > 1 or record.trouble:
+        tell_record(record, worktree.path)
+
+
+def bootstrap_here(
+    repository: Repository, worktree: Worktree, loaded: Loaded
+) -> environment.Record:
+    """Bootstrap a worktree on this terminal and return the record; raises Stopped on Ctrl-C."""
+    with (worktree.admin / "parallel.log").open("ab", 0) as file:
+        return environment.bootstrap(
             worktree,
             repository.main,
             loaded,
             trusted=Trust(repository.store.state).covers(loaded),
             run=Supervisor(f"{repository.key}/{worktree.id}").run,
             output=file,
-            variables=os.environ,
+            variables=_variables(repository, worktree),
             told=tell_step,
         )
-    if record.copied or len(record.steps) > 1 or record.trouble:
-        tell_record(record, worktree.path)
+
+
+def _variables(repository: Repository, worktree: Worktree) -> Mapping[str, str]:
+    """What the steps are told: of the task, where the worktree belongs to one."""
+    if worktree.slug is None:
+        return os.environ
+    folder = repository.store.folder(worktree.slug)
+    return environment.of_task(
+        folder.task(), os.environ, worktree.path, main=repository.place, brief=folder.brief
+    )
 
 
 def tell_step(name: str) -> None:

@@ -1,13 +1,13 @@
 """`git parallel merge`: land tasks in their targets, deliberately."""
 
 from pathlib import Path
-from typing import Any
 
 import click
+from msgspec import Struct
 
 from git_parallel import cleanup, landing, output
 from git_parallel.commands import render
-from git_parallel.config import STRATEGIES
+from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.overview import TaskView, find_folder, look
 from git_parallel.process import Stopped
@@ -42,41 +42,53 @@ def command(
         raise UsageError("name tasks, or use --all", hint="git parallel review")
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
-    chosen = strategy or loaded.config.merge.strategy
+    wish = Wish(strategy or loaded.config.merge.strategy, not no_check, allow_breaches, dry_run)
     names = _names(repository, tasks)
     landed: list[dict[str, str]] = []
     refused: list[dict[str, str]] = []
     for name in names:
         try:
-            view = look(repository, [name]).tasks[0]
-            _refuse_breaches(view, allowed=allow_breaches)
-            if dry_run:
-                commit = _try(repository, view, chosen)
-            else:
-                prepared = landing.land(
-                    repository,
-                    name,
-                    loaded,
-                    strategy=chosen,
-                    check=not no_check,
-                    trusted=Trust(repository.store.state).covers(loaded),
-                    told=lambda line: output.tell(output.BUSY, line),
-                )
-                commit = prepared.result
-                _tell_landed(repository, view, prepared)
-            landed.append({"name": name, "commit": commit})
+            landed.append({"name": name, "commit": _merge(repository, name, loaded, wish)})
         except Stopped as error:
             raise KeyboardInterrupt from error
         except ParallelError as error:
             refused.append({"name": name, "reason": error.message})
             output.error(error)
-    if not dry_run and landed:
+    if landed and not dry_run:
         render.tell_swept(repository, cleanup.sweep(repository))
     if as_json:
         output.json({"version": 1, "landed": landed, "refused": refused})
     elif not names:
         output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
     return 1 if refused else 0
+
+
+class Wish(Struct, frozen=True):
+    """How the user wants tasks to be merged."""
+
+    strategy: str
+    check: bool
+    allow_breaches: bool
+    dry_run: bool
+
+
+def _merge(repository: Repository, name: str, loaded: Loaded, wish: Wish) -> str:
+    """Merge one task, or only try to, and say so; returns the resulting commit."""
+    view = look(repository, [name]).tasks[0]
+    _refuse_breaches(view, allowed=wish.allow_breaches)
+    if wish.dry_run:
+        return _try(repository, view, wish.strategy)
+    prepared = landing.land(
+        repository,
+        name,
+        loaded,
+        strategy=wish.strategy,
+        check=wish.check,
+        trusted=Trust(repository.store.state).covers(loaded),
+        told=lambda line: output.tell(output.BUSY, line),
+    )
+    _tell_landed(repository, view, prepared)
+    return prepared.result
 
 
 def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
@@ -106,11 +118,8 @@ def _try(repository: Repository, view: TaskView, strategy: str) -> str:
 
 
 def _tell_landed(repository: Repository, view: TaskView, prepared: landing.Prepared) -> None:
-    facts: dict[str, Any] = {"how": prepared.strategy, "at": repository.short(prepared.result)}
+    how = f"{prepared.strategy}, {repository.short(prepared.result)}"
     size = render.changes_of(view)
-    words = (
-        f"{view.task.name} merged into {view.task.target} ({facts['how']}, {facts['at']}): {size}"
-    )
-    output.tell(output.DONE, words)
+    output.tell(output.DONE, f"{view.task.name} merged into {view.task.target} ({how}): {size}")
     if view.status is Status.FAILED:
         output.tell(output.WARNING, f"its last run failed: {view.reason}")
