@@ -9,7 +9,7 @@ from git_parallel import records
 from git_parallel.repository import Repository
 
 JOURNAL = "journal.json"
-MOVING, KEPT, RETURNING = "moving", "kept", "returning"
+MOVING, KEPT, RETURNING, GOING = "moving", "kept", "returning", "going"
 
 
 class Journal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

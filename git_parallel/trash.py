@@ -14,7 +14,7 @@ from pathlib import Path
 
 from git_parallel import pins
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries
+from git_parallel.journal import GOING, KEPT, MOVING, RETURNING, Entry, Journal, entries
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, same_name
@@ -126,7 +126,7 @@ def find(repository: Repository, name: str | None) -> Entry:
     """What to bring back: the newest thing in the trash, the newest of a task's name, or the one of
     an id; raises ParallelError where there is none.
     """
-    kept = [entry for entry in entries(repository) if entry.journal.state != MOVING]
+    kept = [e for e in entries(repository) if e.journal.state in (KEPT, RETURNING)]
     if not kept:
         raise ParallelError("the trash is empty", hint="git parallel list")
     if name is None:
@@ -244,25 +244,28 @@ def recover(repository: Repository) -> list[str]:
 
 def unfinished(repository: Repository) -> bool:
     """Whether a move was killed; cheap, and without the lock."""
-    return any(entry.journal.state != KEPT for entry in entries(repository))
+    return any(entry.journal.state in (MOVING, RETURNING) for entry in entries(repository))
 
 
 def purge(repository: Repository, *, older_than_s: float) -> list[str]:
     """Delete what has been in the trash for longer than that many seconds; returns the names."""
-    gone = []
-    for entry in list(_expired(repository, older_than_s)):
+    with repository.store.locked():
+        going = list(_expired(repository, older_than_s))
+        for entry in going:
+            entry.write(state=GOING)  # from here on nobody can bring it back half deleted
+    for entry in going:
         if entry.journal.tree:
             shutil.rmtree(Path(entry.journal.tree).parent, ignore_errors=True)
         with repository.store.locked():
             _forget(entry)
-        gone.append(entry.journal.name)
-    return gone
+    return [entry.journal.name for entry in going]
 
 
 def _expired(repository: Repository, older_than_s: float) -> Iterator[Entry]:
     limit = time.time() - older_than_s
     for entry in entries(repository):
-        if entry.journal.state == KEPT and entry.journal.moved < limit:
+        kept = entry.journal.state == KEPT and entry.journal.moved < limit
+        if kept or entry.journal.state == GOING:
             yield entry
 
 
