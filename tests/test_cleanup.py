@@ -292,6 +292,7 @@ def test_keeps_ignored_files_from_the_sweep_and_names_them_on_remove(
     danger(path)
     repo.git("merge", "--quiet", "parallel/x")
     assert "can't be made again" in repo.json("cleanup")["kept"][0]["reason"]
+    assert "stays: ignored files that can't be made again" in repo.task("x")["reason"]
     done = repo.parallel("remove", "x")
     assert "in the trash with it, and ignored by git" in done.stderr
     repo.parallel("undo", "x")

@@ -277,6 +277,29 @@ def test_works_with_husky(repo: Repo, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_works_with_lefthook(repo: Repo) -> None:
+    program = PROGRAM.with_name("lefthook")
+    if not program.exists():
+        pytest.skip("lefthook is not installed")
+    step = "commands:\n    x:\n      run: date >> $(git rev-parse --git-common-dir)/called"
+    repo.commit("lefthook.yml", f"post-merge:\n  {step}\npost-checkout:\n  {step}\n")
+    run(program, "install", cwd=repo.path)
+    found = listing(folder_of(repo))
+    path = repo.start("x", EDIT)
+    done = run("git", "merge", "--no-edit", "parallel/x", cwd=repo.path)
+    assert "✓ x cleaned up" in done.stderr
+    assert not path.exists()
+    assert (repo.path / ".git" / "called").read_text()
+    run(program, "install", cwd=repo.path)
+    assert "missing" in repo.parallel("hooks", "status", ok=1).stdout
+    repo.start("y", "true")
+    assert "missing" not in repo.parallel("hooks", "status").stdout
+    repo.parallel("hooks", "uninstall")
+    left = listing(folder_of(repo)).items()
+    assert {n: c for n, c in left if not n.endswith(".old")} == found
+
+
+@pytest.mark.slow
 def test_works_through_pre_commit(repo: Repo, tmp_path: Path) -> None:
     program = PROGRAM.with_name("pre-commit")
     if not program.exists():

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from git_parallel import environment, output
 from git_parallel.commands import render
 from git_parallel.errors import ParallelError
@@ -51,7 +53,14 @@ def _swept(repository: Repository, overview: Overview) -> Overview:
     swept = cleanup.sweep(repository, overview=overview)
     render.tell_swept(repository, swept)
     gone = {cleaned.name for cleaned in swept.cleaned}
-    left = [view for view in overview.tasks if view.task.name not in gone]
+    why = {kept.name: kept.reason for kept in swept.kept}
+    left = [
+        structs.replace(view, reason=f"stays: {why[view.task.name]}")
+        if view.status is Status.MERGED and view.task.name in why
+        else view
+        for view in overview.tasks
+        if view.task.name not in gone
+    ]
     return Overview(repository, left, overview.foreign)
 
 
