@@ -43,7 +43,8 @@ $ git merge parallel/receipt
 ✓ receipt cleaned up (merged into main, SHORT) ↳ git parallel undo receipt
 ✗ `shipping` conflicts with main in shop/prices.py
 ✓ discount is back ↳ git parallel show discount
-✓ discount  merged  main    -3       2 files +10 -1  NOW
+✓ discount  merged  main    -3       2 files +10 -1  NOW   stays: you brought it back \
+(git parallel cleanup)
 """
 
 
