@@ -445,6 +445,7 @@ def test_an_unmerged_branch_stays_and_undo_connects_it_again(repo: Repo) -> None
     assert repo.git("rev-parse", "parallel/x") == tip
     repo.parallel("undo")
     assert repo.task("x")["status"] == "ready"
+    assert "✓ x cleaned up" in repo.parallel("merge", "x").stderr
 
 
 def test_what_was_brought_back_stays(repo: Repo) -> None:

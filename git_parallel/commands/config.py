@@ -25,8 +25,8 @@ def show() -> None:
     """Print every key with its value and its origin."""
     loaded = find_repository(Path.cwd()).configuration()
     values = _flat(msgspec.to_builtins(loaded.config))
-    rows = [[key, _toml(value), loaded.origins.get(key, "defaults")] for key, value in values]
-    output.answer(output.table([row for row in rows if row[1]], width=output.terminal_width()))
+    rows = [[key, loaded.origins.get(key, "defaults"), _toml(value)] for key, value in values]
+    output.answer(output.table([row for row in rows if row[2]], width=output.terminal_width()))
 
 
 def _flat(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

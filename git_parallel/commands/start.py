@@ -25,7 +25,7 @@ GOOD = (Status.READY, Status.MERGED)
 
 @click.command("start")
 @click.argument("task")
-@click.argument("start_point", required=False)
+@click.argument("start_point", required=False, metavar="[START_POINT] [-- COMMAND...]")
 @click.option("-m", "--message", "text", metavar="TEXT", help="What the agent is asked to do.")
 @click.option("-F", "--file", "file", metavar="FILE", help="Read that from a file, `-` for stdin.")
 @click.option("--agent", "agent_name", metavar="NAME", help="The agent to run.")

@@ -38,9 +38,11 @@ def command(task: str | None, *, listing: bool) -> None:
         entry = trash.find(repository, task)
         path = trash.bring_back(entry)
     name = entry.journal.name
-    if entry.journal.tip:
-        repository.store.folder(entry.journal.slug).write_restored(entry.journal.tip)
-    remember_targets(repository, look(repository, files=False).tasks)
+    views = look(repository, files=False).tasks
+    for view in views:
+        if view.task.slug == entry.journal.slug and view.evidence and view.tip:
+            view.folder.write_restored(view.tip)  # else the next sweep would take it again
+    remember_targets(repository, views)
     output.tell(output.DONE, f"{name} is back", hint=f"git parallel show {name}")
     if path:
         output.answer(str(path))
