@@ -58,6 +58,13 @@ class Carrier:
         return self.loaded.config
 
     @property
+    def notify(self) -> config.Notify:
+        """How the person is told; a command that the project brings runs only if it is trusted."""
+        rules = self.rules.notify
+        theirs = self.loaded.origins.get("notify.command") == "project"
+        return structs.replace(rules, command=()) if theirs and not self.trusted else rules
+
+    @property
     def trusted(self) -> bool:
         """Whether all commands of the project were approved."""
         return Trust(self.repository.store.state).covers(self.loaded)

@@ -133,6 +133,7 @@ def load(main: Path | None, clone_file: Path) -> Loaded:
     }
     tables = {"defaults": _defaults()}
     tables |= {layer: _load_table(file) for layer, file in files.items() if file}
+    _refuse_what_is_not_the_projects(tables.get("project", {}), files["project"])
     merged: Table = {}
     origins: dict[str, str] = {}
     for layer in LAYERS:
@@ -143,6 +144,16 @@ def load(main: Path | None, clone_file: Path) -> Loaded:
                 _check(merged, str(files[layer]))
     config = _check(merged, "defaults.toml")
     return Loaded(config, origins, _commands(tables.get("project", {})))
+
+
+def _refuse_what_is_not_the_projects(project: Table, file: Path | None) -> None:
+    """How long removed work rests on somebody's machine, and what of it is worthless, is theirs."""
+    if "regenerable" in project or "keep_days" in project.get("cleanup", {}):
+        key = "regenerable" if "regenerable" in project else "cleanup.keep_days"
+        raise ParallelError(
+            f"{file}: a project can't set `{key}`",
+            hint=f"set it for yourself in {user_file()}",
+        )
 
 
 def user_file() -> Path:

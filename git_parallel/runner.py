@@ -111,7 +111,7 @@ def main(text: str) -> "Carrier":
     with contextlib.suppress(ParallelError):  # the run's record already says what is wrong
         if run.result is not Status.STOPPED:
             terminal = notice.parse_terminal(spec.terminal)
-            notice.announce(carrier.task, run, carrier.rules.notify, terminal, os.environ)
+            notice.announce(carrier.task, run, carrier.notify, terminal, os.environ)
     return carrier
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import PROGRAM, Repo, run, until
@@ -141,6 +142,29 @@ def test_asks_for_trust_in_exactly_the_text(repo: Repo) -> None:
     assert "checks.run" not in again
     repo.parallel("trust", "--revoke")
     assert "checks.run" in repo.parallel("start", "z").stderr
+
+
+def test_a_project_can_not_notify_by_a_command_without_trust(repo: Repo, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    repo.commit(".git-parallel.toml", f'[notify]\ncommand = ["touch", "{told}"]\n')
+    repo.start("x", "echo > f")
+    until(lambda: not any(str(tmp_path) in word for word in _commands_of_ours()))
+    assert not told.exists()
+    repo.parallel("trust", "--yes")
+    repo.start("y", "echo > f")
+    until(told.exists)
+
+
+def _commands_of_ours() -> list[str]:
+    return [word for p in psutil.process_iter(["cmdline"]) for word in p.info["cmdline"] or ()]
+
+
+@pytest.mark.parametrize("text", ["[cleanup]\nkeep_days = 0", '[regenerable]\nfiles = ["*"]'])
+def test_a_project_can_not_shorten_the_life_of_removed_work(repo: Repo, text: str) -> None:
+    repo.commit(".git-parallel.toml", f"{text}\n")
+    done = repo.parallel("start", "x", ok=1)
+    assert "a project can't set `" in done.stderr
+    assert repo.parallel("list").returncode == 0
 
 
 def test_an_agent_can_not_approve_by_editing_its_own_file(repo: Repo) -> None:
