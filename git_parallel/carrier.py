@@ -215,8 +215,7 @@ class Carrier:
             raise ParallelError(f"it left {operations[0]} unfinished")
         if worktree.branch != f"refs/heads/{self.task.branch}":
             raise ParallelError(f"it left its branch {self.task.branch}")
-        git = self.repository.git.at(worktree.path)
-        git.environment.pop("GIT_DIR", None)
+        git = self.repository.git_in(worktree.path)
         entries = git.fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
         nested = [e[2:] for e in entries if e.startswith("? ") and e.endswith("/")]
         if len(entries) == len(nested):
@@ -278,8 +277,7 @@ class Carrier:
         with self.repository.store.locked():
             worktree = self.repository.worktree_of(self.task.slug)
             if worktree and worktree.intact and not self.folder.alive:
-                git = self.repository.git.at(worktree.path)
-                git.environment.pop("GIT_DIR", None)
+                git = self.repository.git_in(worktree.path)
                 git.run("update-index", "-q", "--refresh", ok=(0, 1))
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from git_parallel.lock import Lock
 from git_parallel.records import Making
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
-from git_parallel.task import Slug, Task, TaskName, parse_name, same_name, slug_of
+from git_parallel.task import Task, TaskName, parse_name, same_name, slug_of
 from git_parallel.worktree import Worktree
 
 FIRST_PORT = 20_000
@@ -52,8 +52,9 @@ def creating(
     draft = draft_of(repository, request, settings, default_target)
     source = _uncommitted(repository) if request.carry else ""
     with repository.store.locked():
-        refuse_taken_name(repository, draft.name)
-        task = _task(repository, request, draft)
+        tasks = [task for _, task in repository.store.load_tasks()]
+        refuse_taken_name(tasks, draft.name)
+        task = _task(repository, request, draft, tasks)
         path = Path(task.path)
         if os.path.lexists(path):
             raise ParallelError(
@@ -104,9 +105,9 @@ def _move_away(repository: Repository, folder: TaskFolder, task: Task, making: M
     )
 
 
-def _task(repository: Repository, request: Request, draft: Draft) -> Task:
-    slug = _free_slug(repository, draft)
-    slot = _free_slot(repository)
+def _task(repository: Repository, request: Request, draft: Draft, others: Sequence[Task]) -> Task:
+    slug = slug_of(draft.name, repository.store.taken_slugs())
+    slot = _free_slot({task.slot for task in others})
     block = (int(repository.key, 16) + slot) % PORT_BLOCKS
     first = FIRST_PORT + block * PORTS_A_TASK
     return Task(
@@ -125,12 +126,7 @@ def _task(repository: Repository, request: Request, draft: Draft) -> Task:
     )
 
 
-def _free_slug(repository: Repository, draft: Draft) -> Slug:
-    return slug_of(draft.name, repository.store.taken_slugs())
-
-
-def _free_slot(repository: Repository) -> int:
-    taken = {task.slot for _, task in repository.store.load_tasks()}
+def _free_slot(taken: set[int]) -> int:
     return next(n for n in range(1, len(taken) + 2) if n not in taken)
 
 

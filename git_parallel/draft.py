@@ -2,14 +2,14 @@
 target, its home.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from git_parallel.errors import ParallelError
 from git_parallel.repository import Branch, Repository, check_branch_name
-from git_parallel.task import TaskName, parse_name, same_name
+from git_parallel.task import Task, TaskName, parse_name, same_name
 
 BRANCH_PREFIX = "parallel/"
 
@@ -48,7 +48,8 @@ def draft_of(
     """What `start` would make; raises ParallelError where that can't be."""
     name = parse_name(request.name)
     branches = repository.branches()
-    refuse_taken_name(repository, name)  # after the branches: a start under way claims first
+    tasks = [task for _, task in repository.store.load_tasks()]
+    refuse_taken_name(tasks, name)  # after the branches: a start under way claims first
     branch = request.branch or BRANCH_PREFIX + name
     check_branch_name(repository, branch)
     target = _target(repository, request, branches, settings, default_target)
@@ -142,9 +143,9 @@ def _fork_of(repository: Repository, tip: str, target: str) -> str:
     return found or tip
 
 
-def refuse_taken_name(repository: Repository, name: str) -> None:
+def refuse_taken_name(tasks: Iterable[Task], name: str) -> None:
     """Raise ParallelError where a task has that name, or one that differs only in case."""
-    for _, task in repository.store.load_tasks():
+    for task in tasks:
         if same_name(task.name, name):
             raise ParallelError(
                 f"there is a task `{task.name}` already",

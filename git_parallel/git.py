@@ -196,6 +196,11 @@ def check_version(git: Git) -> None:
     )
 
 
+def status_path(field: str) -> str:
+    """The path in a record of `status --porcelain=v2 -z --no-renames` (git-status(1))."""
+    return field.split(" ", {"1": 8, "u": 10}.get(field[:1], 1))[-1]
+
+
 def last_words(text: str, *, lines: int = 3) -> str:
     """The end of what a program wrote on stderr, fit for the end of a message."""
     said = [line.strip() for line in _safe(text).splitlines() if line.strip()]

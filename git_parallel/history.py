@@ -4,6 +4,7 @@ It holds every commit that is reachable from its tips and not from its floor; th
 known to be reachable from all tips, so that what lies below it never tells two tips apart.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 
@@ -47,15 +48,19 @@ class History:
                 return
             commit = self.parents[commit][0]
 
-    def carrier(self, target: str, tip: str) -> str | None:
-        """The commit that brought `tip` into `target`: the oldest one on the target's own line
-        that contains it, which is `tip` itself after a fast-forward; None if none did.
-        """
+    @functools.cached_property
+    def _children(self) -> dict[str, list[str]]:
         children: dict[str, list[str]] = {}
         for commit, above in self.parents.items():
             for parent in above:
                 children.setdefault(parent, []).append(commit)
-        containing = _closure(tip, children)
+        return children
+
+    def carrier(self, target: str, tip: str) -> str | None:
+        """The commit that brought `tip` into `target`: the oldest one on the target's own line
+        that contains it, which is `tip` itself after a fast-forward; None if none did.
+        """
+        containing = _closure(tip, self._children)
         line = [commit for commit in self.first_parents(target) if commit in containing]
         return line[-1] if line else None
 

@@ -17,7 +17,7 @@ from git_parallel.changes import changes_between
 from git_parallel.checks import run_checks
 from git_parallel.config import Loaded
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git
+from git_parallel.git import QUIET_HOOKS, Git, status_path
 from git_parallel.overview import TaskView, look
 from git_parallel.process import Supervisor
 from git_parallel.records import Landed
@@ -260,9 +260,7 @@ def _refuse_dirty_paths(prepared: Prepared) -> None:
         )
     fields = Git(place).fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
     changed = set(prepared.paths)
-    spaces = {"1": 8, "u": 10}
-    dirty = [field.split(" ", spaces.get(field[0], 1))[-1] for field in fields]
-    touched = [path for path in dirty if path in changed]
+    touched = [path for path in map(status_path, fields) if path in changed]
     if touched:
         raise UnsafeError(
             f"uncommitted changes in {place} would be overwritten: {', '.join(touched[:5])}",

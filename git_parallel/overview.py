@@ -291,9 +291,7 @@ def _dirty(repository: Repository, worktrees: Sequence[Worktree | None]) -> dict
                 asked.append(worktree)
             else:
                 known[worktree.slug] = found.count("\0")
-    reader = repository.git.at(repository.place)
-    reader.environment.pop("GIT_DIR", None)
-    answers = reader.each([(w.path, early.STATUS) for w in asked])
+    answers = repository.git_in(repository.place).each([(w.path, early.STATUS) for w in asked])
     for worktree, answer in zip(asked, answers, strict=True):
         known[str(worktree.slug)] = None if isinstance(answer, GitError) else answer.out.count("\0")
     return known

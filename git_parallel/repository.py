@@ -97,6 +97,12 @@ class Repository:
         """A folder to run git in that no task removes."""
         return self.main or self.common
 
+    def git_in(self, folder: Path) -> Git:
+        """Git in one of the worktrees: what `git` is bound to where there is none stays behind."""
+        git = self.git.at(folder)
+        git.environment.pop("GIT_DIR", None)
+        return git
+
     @property
     def key(self) -> str:
         """A short text that tells this repository from others on this machine."""
@@ -161,8 +167,7 @@ class Repository:
         """Check out the files of a new worktree and run other people's post-checkout hook, as `git
         worktree add` does it; raises GitError where one of them fails.
         """
-        git = Git(worktree.path, self.git.environment)
-        git.environment.pop("GIT_DIR", None)
+        git = self.git_in(worktree.path)
         git.run(*_parallel_checkout(), "reset", "--hard", "--quiet", "--no-recurse-submodules")
         if self._has_hook("post-checkout", settings):
             arguments = ("--", "0" * len(tip), tip, "1")

@@ -143,8 +143,8 @@ def stop(repository: Repository, folder: TaskFolder, run: Run | None) -> tuple[s
 
 
 def leftovers(repository: Repository, folder: TaskFolder, run: Run | None) -> list[str]:
-    """The processes of a run whose runner is dead."""
-    if run is None or folder.alive:
+    """The processes of a run whose runner is dead, as whoever calls has made sure."""
+    if run is None:
         return []
     found = tree.tagged(repository.tag(folder.slug, run.number))
     return [tree.describe(p) for p in found]

@@ -17,7 +17,7 @@ from msgspec import Struct
 from git_parallel import environment, files, tree
 from git_parallel.config import Regenerable
 from git_parallel.errors import ParallelError
-from git_parallel.git import Git, clean_environment
+from git_parallel.git import Git, clean_environment, status_path
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
 from git_parallel.store import TaskFolder
@@ -152,7 +152,7 @@ def _head(subject: Subject) -> Iterator[str]:
 def _content(subject: Subject, precious: list[str]) -> Iterator[str]:
     """Uncommitted paths are reasons; ignored ones that can't be made again go into `precious`."""
     fields = subject.git.fields(*STATUS, "--ignore-submodules=none", "--ignored=matching")
-    changed = [_path_of(field) for field in fields if not field.startswith("! ")]
+    changed = [status_path(field) for field in fields if not field.startswith("! ")]
     if changed:
         yield f"not committed: {_some(changed)}"
         return
@@ -168,12 +168,6 @@ def _content(subject: Subject, precious: list[str]) -> Iterator[str]:
                 yield f"a repository of its own lies in {nested}"
         if not _can_be_made_again(place, name, copied, subject.regenerable):
             precious.append(name)
-
-
-def _path_of(field: str) -> str:
-    """The path in a record of `status --porcelain=v2 -z` (git-status(1))."""
-    spaces = {"1": 8, "2": 9, "u": 10}.get(field[:1], 1)
-    return field.split(" ", spaces)[-1]
 
 
 def _hidden(subject: Subject) -> Iterator[str]:

@@ -38,10 +38,34 @@ def move(
     Whoever calls has made sure that it may go. Raises ParallelError, with everything where it was,
     where the folder can't be renamed.
     """
+    entry = _announce(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
+    _keep_reflog(entry)
+    only_here = [tip] if tip else []
+    only_here += pins.commits_in(entry.reflog) + (pins.commits_at(worktree) if worktree else [])
+    pins.pin(repository, entry.journal.id, only_here)
+    try:
+        _carry_away(entry)
+    except OSError as error:
+        _take_back(entry)
+        words = f"{entry.journal.path} can't be moved to the trash: {error.strerror}"
+        raise ParallelError(words) from error
+    return entry
+
+
+def _announce(
+    repository: Repository,
+    folder: TaskFolder,
+    task: Task,
+    worktree: Worktree | None,
+    *,
+    tip: str | None,
+    drop_branch: bool,
+    why: str,
+) -> Entry:
+    """Write the journal of a move that is about to happen."""
     name = f"{folder.slug}-{time.time_ns() // 1_000_000:x}"
     rest = repository.store.trash / name
     path = worktree.path if worktree and worktree.path.is_dir() else None
-    tree = path.parent / ".trash" / name / "tree" if path else None
     rest.mkdir(parents=True)
     journal = Journal(
         id=name,
@@ -53,22 +77,13 @@ def move(
         drop_branch=drop_branch and tip is not None,
         path=str(path) if path else None,
         admin=str(worktree.admin) if worktree else None,
-        tree=str(tree) if tree else None,
+        tree=str(path.parent / ".trash" / name / "tree") if path else None,
         why=why,
         moved=time.time(),
         settings=_branch_settings(repository, task.branch) if drop_branch else (),
     )
     entry = Entry(repository, rest, journal)
     entry.write()
-    _keep_reflog(entry)
-    only_here = [tip] if tip else []
-    only_here += pins.commits_in(entry.reflog) + (pins.commits_at(worktree) if worktree else [])
-    pins.pin(repository, name, only_here)
-    try:
-        _carry_away(entry)
-    except OSError as error:
-        _take_back(entry)
-        raise ParallelError(f"{path} can't be moved to the trash: {error.strerror}") from error
     return entry
 
 

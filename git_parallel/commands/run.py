@@ -69,22 +69,12 @@ def take(repository: Repository, folder: TaskFolder, task: Task) -> Lock:
             f"`{task.name}` is being worked on", hint=f"git parallel stop {task.name}"
         )
     last = folder.last_run()
-    if last and last.result is None:
-        lock.release()  # `leftovers` asks whether the runner is dead
-        if left := runner.leftovers(repository, folder, last):
-            raise UnsafeError(
-                f"processes of `{task.name}` live on: {', '.join(left)}",
-                hint=f"git parallel stop {task.name}",
-            )
-        return take_again(folder, task)
-    return lock
-
-
-def take_again(folder: TaskFolder, task: Task) -> Lock:
-    """The lock once more, after a look at what its dead holder left."""
-    lock = Lock.take(folder.lock, wait_s=LOCK_WAIT_S)
-    if lock is None:
-        raise UnsafeError(f"`{task.name}` is being worked on")
+    if last and last.result is None and (left := runner.leftovers(repository, folder, last)):
+        lock.release()
+        raise UnsafeError(
+            f"processes of `{task.name}` live on: {', '.join(left)}",
+            hint=f"git parallel stop {task.name}",
+        )
     return lock
 
 
