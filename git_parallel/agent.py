@@ -6,8 +6,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel.config import Agent, Loaded
+from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError
+from git_parallel.schema import Agent
 
 MAX_ARGUMENT_BYTES = 120_000  # Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
 

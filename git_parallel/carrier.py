@@ -18,6 +18,7 @@ from git_parallel.git import QUIET_HOOKS
 from git_parallel.lock import Lock
 from git_parallel.process import Exit, Stopped, Supervisor
 from git_parallel.repository import Repository
+from git_parallel.schema import Config, Notify
 from git_parallel.store import TaskFolder
 from git_parallel.task import Check, Phase, Run, Status, now
 from git_parallel.trust import Trust
@@ -53,12 +54,12 @@ class Carrier:
         return self.repository.configuration()
 
     @property
-    def rules(self) -> config.Config:
+    def rules(self) -> Config:
         """The configuration in force."""
         return self.loaded.config
 
     @property
-    def notify(self) -> config.Notify:
+    def notify(self) -> Notify:
         """How the person is told; a command that the project brings runs only if it is trusted."""
         rules = self.rules.notify
         theirs = self.loaded.origins.get("notify.command") == "project"

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from git_parallel import process, safety, scratch, trash
-from git_parallel.config import Config
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
 from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository
+from git_parallel.schema import Config
 from git_parallel.task import Status
 
 DAY_S = 86_400.0

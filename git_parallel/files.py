@@ -4,8 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from git_parallel.config import Config
 from git_parallel.git import Git
+from git_parallel.schema import Config
 
 INCLUDE_FILE = ".worktreeinclude"
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from git_parallel.config import Notify
 from git_parallel.process import call
 from git_parallel.records import Notice
+from git_parallel.schema import Notify
 from git_parallel.store import TaskFolder
 from git_parallel.task import Run, Task
 

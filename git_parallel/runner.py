@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from git_parallel import brief, config, notice, process, records, tree
+from git_parallel import brief, notice, process, records, tree
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
 from git_parallel.process import Supervisor
 from git_parallel.repository import Repository, repository_at
+from git_parallel.schema import Config
 from git_parallel.store import TaskFolder
 from git_parallel.task import Phase, Run, Status, now
 
@@ -52,9 +53,7 @@ def new_run(
     )
 
 
-def write_brief(
-    folder: TaskFolder, number: int, prompt: bytes | None, rules: config.Config
-) -> None:
+def write_brief(folder: TaskFolder, number: int, prompt: bytes | None, rules: Config) -> None:
     """Keep what the user asked, byte for byte, and what the agent will be told."""
     if prompt is not None:
         records.write(folder.prompt(number), prompt)

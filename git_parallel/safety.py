@@ -15,11 +15,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_parallel import environment, files, tree
-from git_parallel.config import Regenerable
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, clean_environment, status_path
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
+from git_parallel.schema import Regenerable
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task
 from git_parallel.worktree import Worktree
