@@ -9,6 +9,7 @@ from msgspec import Struct
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError
 from git_parallel.schema import Agent
+from git_parallel.trust import Approvals
 
 MAX_ARGUMENT_BYTES = 120_000  # Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
 
@@ -20,7 +21,7 @@ class Call(Struct, frozen=True):
     stdin: bool
 
 
-def choose(loaded: Loaded, name: str | None, *, trusted: bool) -> str:
+def choose(loaded: Loaded, name: str | None, approvals: Approvals) -> str:
     """The name of the preset to use: the one named, the configured one, or the first whose
     program is on PATH; raises ParallelError.
     """
@@ -38,7 +39,7 @@ def choose(loaded: Loaded, name: str | None, *, trusted: bool) -> str:
             f"`{wanted}` is not an agent", hint=f"choose one of {', '.join(presets)}"
         )
     program = presets[wanted].command[0]
-    if loaded.origins.get(f"agents.{wanted}.command") == "project" and not trusted:
+    if not approvals.allow(f"agents.{wanted}"):
         raise ParallelError(
             f"the agent `{wanted}` comes from the project and is not trusted yet",
             hint="git parallel trust",

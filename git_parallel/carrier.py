@@ -4,13 +4,13 @@ import functools
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from msgspec import structs
 
-from git_parallel import agent, brief, config, environment, notice, tree
+from git_parallel import agent, brief, config, environment, notice, tree, variables
 from git_parallel.changes import breaches, changes_between
 from git_parallel.checks import run_checks
 from git_parallel.errors import ParallelError
@@ -19,9 +19,10 @@ from git_parallel.lock import Lock
 from git_parallel.process import Exit, Stopped, Supervisor
 from git_parallel.repository import Repository
 from git_parallel.schema import Config, Notify
+from git_parallel.site import Site
 from git_parallel.store import TaskFolder
 from git_parallel.task import Check, Phase, Run, Status, now
-from git_parallel.trust import Trust
+from git_parallel.trust import Approvals, Trust
 from git_parallel.worktree import Worktree
 
 POLL_S = 0.2
@@ -62,19 +63,19 @@ class Carrier:
     def notify(self) -> Notify:
         """How the person is told; a command that the project brings runs only if it is trusted."""
         rules = self.rules.notify
-        theirs = self.loaded.origins.get("notify.command") == "project"
-        return structs.replace(rules, command=()) if theirs and not self.trusted else rules
+        may = self.approvals.allow("notify.command")
+        return rules if may else structs.replace(rules, command=())
 
     @property
-    def trusted(self) -> bool:
-        """Whether all commands of the project were approved."""
-        return Trust(self.repository.store.state).covers(self.loaded)
+    def approvals(self) -> Approvals:
+        """Which of the project's commands may run."""
+        return Trust(self.repository.store.state).approvals(self.loaded)
 
     def prepare_for_a_person(self) -> None:
         """Bootstrap a task's worktree and do no more."""
         self.folder.made()
         try:
-            self._bootstrap(lambda _: None)
+            self._bootstrap()
         except (Stopped, ParallelError) as error:
             self._say(f"✗ {error}")
 
@@ -164,32 +165,33 @@ class Carrier:
         return worktree
 
     def _prepare(self) -> None:
-        record = self._bootstrap(lambda step: self._update(detail=step))
+        record = self._bootstrap()
         if step := record.trouble:
-            hint = "git parallel trust" if step.outcome == environment.BLOCKED else ""
-            raise ParallelError(f"its environment is not ready: {step.reason}", hint=hint)
+            raise ParallelError(
+                f"its environment is not ready: {step.told}",
+                hint=environment.way_out(step, f"git parallel run {self.task.name}"),
+            )
 
-    def _bootstrap(self, told: Callable[[str], None]) -> environment.Record:
+    def _bootstrap(self) -> environment.Record:
         worktree = self._worktree()
-        return environment.bootstrap(
+        site = Site(
+            self.repository,
             worktree,
-            self.repository.main,
+            self.task,
             self.loaded,
-            trusted=self.trusted,
+            self.approvals,
             run=self.supervisor.run,
             output=self.output,
-            variables=self._environment(worktree),
-            told=told,
+            base=self.base,
         )
+        return environment.bootstrap(site)
 
     def _environment(self, worktree: Worktree) -> dict[str, str]:
-        return environment.of_task(
-            self.task,
-            self.base,
-            worktree.path.resolve(),
-            main=self.repository.place,
-            brief=self.folder.brief,
-        )
+        place = worktree.path.resolve()
+        known = (self.loaded, self.approvals)
+        own = variables.of_worktree(self.repository, place, self.task, *known)
+        own |= {"GIT_PARALLEL_BRIEF": str(self.folder.brief)}
+        return variables.around(self.base, place, own)
 
     def _run_agent(self, worktree: Worktree) -> Exit:
         prompt = self.folder.prompt(self.run.number)
@@ -251,12 +253,13 @@ class Carrier:
         broken = tuple(breaches(self.task, change.paths))
         checks, reason = self._check(worktree)
         told = {"breaches": broken, "checks": checks}
-        hint = "git parallel trust" if reason == environment.UNTRUSTED else ""
+        again = f"git parallel trust && git parallel run {self.task.name}"
+        hint = again if reason == environment.UNTRUSTED else ""
         self._end(Status.FAILED if reason else Status.READY, reason, hint=hint, **told)
 
     def _check(self, worktree: Worktree) -> tuple[tuple[Check, ...], str]:
         commands = self.rules.checks.run
-        if commands and not self.trusted and self.loaded.origins.get("checks.run") == "project":
+        if commands and not self.approvals.allow("checks.run"):
             return tuple(Check(c, None, 0.0) for c in commands), environment.UNTRUSTED
         return run_checks(
             commands,

@@ -19,6 +19,7 @@ COMMANDS = {
     "wait": "wait for runs to end",
     "stop": "stop a run and every process of it",
     "path": "print where a task's worktree is",
+    "env": "print the variables of a task, for a shell",
     "exec": "run a command in the worktrees of tasks",
     "review": "see what a task changed, and whether it merges",
     "conflicts": "show which tasks would collide",

@@ -13,19 +13,39 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from git_parallel import setup_files
 from git_parallel.errors import ParallelError
 from git_parallel.schema import Config
+from git_parallel.setup_files import Command
 
 PROJECT_FILE = ".git-parallel.toml"
+THEIRS = ("regenerable", "setup_files", "approvals")
 LAYERS = ("defaults", "user", "project", "clone")
 
 
-class Loaded(Struct, frozen=True):
-    """The configuration, where each key came from, and the commands that the project brings."""
+class Loaded(Struct, frozen=True, dict=True):
+    """The configuration, where each key came from, and what the project brings of it."""
 
     config: Config
     origins: dict[str, str]
-    project_commands: tuple[str, ...]
+    main: Path | None
+    project: dict[str, Any]
+
+    @functools.cached_property
+    def steps(self) -> tuple[Command, ...]:
+        """What makes a worktree ready after the package managers: `environment.run`, or else what
+        another tool's file says; raises ParallelError where such a file can't be read.
+        """
+        origin = self.origins.get("environment.run", "defaults")
+        if origin == "defaults" and self.main and self.config.environment.setup_files:
+            return setup_files.find(self.main, self.config.setup_files)
+        key = "environment.run" if origin == "project" else ""
+        return tuple(Command(c, ("sh", "-c", c), key) for c in self.config.environment.run)
+
+    @functools.cached_property
+    def project_commands(self) -> tuple[str, ...]:
+        """Whatever the project's files would have run, each as one line that names its key."""
+        return (*setup_files.lines_of(self.steps), *_commands(self.project))
 
 
 Table = dict[str, Any]
@@ -50,15 +70,18 @@ def load(main: Path | None, clone_file: Path) -> Loaded:
             if layer != "defaults":
                 _check(merged, str(files[layer]))
     config = _check(merged, "defaults.toml")
-    return Loaded(config, origins, _commands(tables.get("project", {})))
+    return Loaded(config, origins, main, tables.get("project", {}))
 
 
 def _refuse_what_is_not_the_projects(project: Table, file: Path | None) -> None:
-    """How long removed work rests on somebody's machine, and what of it is worthless, is theirs."""
-    if "regenerable" in project or "keep_days" in project.get("cleanup", {}):
-        key = "regenerable" if "regenerable" in project else "cleanup.keep_days"
+    """How long removed work rests on somebody's machine, what of it is worthless, and how other
+    tools' files are read, is theirs.
+    """
+    refused: list[str] = [key for key in THEIRS if key in project]
+    refused += ["cleanup.keep_days"] if "keep_days" in project.get("cleanup", {}) else []
+    if refused:
         raise ParallelError(
-            f"{file}: a project can't set `{key}`",
+            f"{file}: a project can't set `{refused[0]}`",
             hint=f"set it for yourself in {user_file()}",
         )
 
@@ -139,13 +162,12 @@ def _keys(table: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _commands(project: Table) -> tuple[str, ...]:
-    """Whatever in a project's file would be run, each as one line that names its key."""
-    found = []
-    for section in ("environment", "checks"):
-        listed = project.get(section, {}).get("run", ())
-        found += [f"{section}.run: {command}" for command in listed]
-    if notify := project.get("notify", {}).get("command"):
-        found.append(f"notify.command: {msgspec.json.encode(notify).decode()}")
+    """Whatever else in a project's file would be run, or changes what is."""
+    checks = project.get("checks", {}).get("run", ())
+    found = [f"checks.run: {command}" for command in checks]
+    for section, key in (("notify", "command"), ("environment", "env")):
+        if value := project.get(section, {}).get(key):
+            found.append(f"{section}.{key}: {msgspec.json.encode(value).decode()}")
     for section in ("agents", "managers"):
         for name, row in project.get(section, {}).items():
             found.append(f"{section}.{name}: {msgspec.json.encode(row).decode()}")

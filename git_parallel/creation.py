@@ -8,19 +8,16 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import early
+from git_parallel import early, slot
 from git_parallel.draft import Draft, Request, draft_of, refuse_taken_name
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.lock import Lock
 from git_parallel.records import Making
-from git_parallel.repository import Repository
+from git_parallel.repository import Repository, hide
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, TaskName, parse_name, same_name, slug_of
 from git_parallel.worktree import Worktree
 
-FIRST_PORT = 20_000
-PORT_BLOCKS = 1_000
-PORTS_A_TASK = 10
 LOCK_WAIT_S = 5.0
 
 
@@ -107,9 +104,7 @@ def _move_away(repository: Repository, folder: TaskFolder, task: Task, making: M
 
 def _task(repository: Repository, request: Request, draft: Draft, others: Sequence[Task]) -> Task:
     slug = slug_of(draft.name, repository.store.taken_slugs())
-    slot = _free_slot({task.slot for task in others})
-    block = (int(repository.key, 16) + slot) % PORT_BLOCKS
-    first = FIRST_PORT + block * PORTS_A_TASK
+    mine = slot.take(repository.key, repository.store.folder(slug).path, others)
     return Task(
         name=draft.name,
         slug=slug,
@@ -117,17 +112,13 @@ def _task(repository: Repository, request: Request, draft: Draft, others: Sequen
         target=draft.target,
         base=draft.base,
         path=str(draft.home / slug),
-        slot=slot,
-        ports=tuple(range(first, first + PORTS_A_TASK)),
+        slot=mine.number,
+        ports=mine.ports,
         created=datetime.now(UTC),
         prompt=_displayable(request.prompt),
         touch=request.touch,
         never=request.never,
     )
-
-
-def _free_slot(taken: set[int]) -> int:
-    return next(n for n in range(1, len(taken) + 2) if n not in taken)
 
 
 def _displayable(text: str | None) -> str | None:
@@ -173,12 +164,7 @@ def _hide_home(repository: Repository, home: Path) -> None:
     main = repository.main
     if main is None or not home.is_relative_to(main) or home.is_relative_to(repository.common):
         return
-    exclude = repository.common / "info" / "exclude"
-    line = f"/{home.relative_to(main)}/"
-    known = exclude.read_text().splitlines() if exclude.exists() else []
-    if line not in known:
-        exclude.parent.mkdir(exist_ok=True)
-        exclude.write_text("\n".join([*known, line]) + "\n")
+    hide(repository.common, f"/{home.relative_to(main)}/")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_parallel.errors import ParallelError
+from git_parallel.home import home_of
 from git_parallel.repository import Branch, Repository, check_branch_name
 from git_parallel.task import Task, TaskName, parse_name, same_name
 
@@ -62,7 +63,7 @@ def draft_of(
     else:
         _refuse_colliding(branch, branches)
         base = _start(repository, request.start_point, branches)
-    home = repository.home(settings)
+    home = home_of(repository, settings)
     tip = branches[f"refs/heads/{target}"].tip
     return Draft(name, branch, existing is None, base, target, tip, home)
 

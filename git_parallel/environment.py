@@ -1,67 +1,98 @@
-"""Make a worktree usable: ignored files, package managers, the project's own steps.
+"""Make a worktree usable: ignored files, submodules, package managers, the project's own steps.
 
-There is one bootstrap, called by a task's runner and by the post-checkout hook. It is recorded
-in the worktree's admin folder and idempotent: a step whose inputs are as they were is not done
-again, and one that was killed or failed is.
+There is one bootstrap, called by a task's runner, by the hooks and by a person. It is recorded in
+the worktree's admin folder and idempotent: a step whose inputs are as they were is not done again,
+and one that was killed or failed is.
 """
 
+import contextlib
+import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import IO
+from functools import partial
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from git_parallel import files, records
-from git_parallel.config import PROJECT_FILE, Loaded
+from git_parallel import approvals, files, lfs, managers, records, submodules, variables
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
-from git_parallel.process import Exit, task_environment
-from git_parallel.task import Task
+from git_parallel.repository import hide
+from git_parallel.setup_files import Command
+from git_parallel.site import Site
 from git_parallel.worktree import Worktree
 
 RECORD = "parallel.json"
+WATCHED = "parallel-watched"
 LOCK_WAIT_S = 3600.0
+FILES = "files"
 
-OK, FAILED, BLOCKED = "ok", "failed", "blocked"
+OK, FAILED, BLOCKED, SKIPPED = "ok", "failed", "blocked", "skipped"
 
 
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One step of a bootstrap: what it depended on and how it ended."""
+    """One step of a bootstrap: what it depended on, how it ended, which folders it made."""
 
     name: str
     inputs: str
     outcome: str
     seconds: float
     reason: str = ""
+    made: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """What went wrong, with the step's name where the words don't tell it."""
+        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+
+
+class Doing(Struct, frozen=True, forbid_unknown_fields=True):
+    """The step that is under way."""
+
+    name: str
+    began: datetime
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was done for a worktree, and the digests of the files that were copied into it."""
+    """What was done for a worktree, the digests of the files that were copied into it, and which
+    of these stay as they were edited here though their originals have changed.
+    """
 
     steps: tuple[Step, ...] = ()
     copied: dict[str, str] = {}
+    kept: tuple[str, ...] = ()
     log: str = ""
+    doing: Doing | None = None
     ended: datetime | None = None
     version: int = 1
 
     @property
     def trouble(self) -> Step | None:
         """The first step that did not succeed."""
-        return next((step for step in self.steps if step.outcome != OK), None)
+        return next((s for s in self.steps if s.outcome in (FAILED, BLOCKED)), None)
 
 
-class Plan(Struct, frozen=True):
-    """A step that may have to be done: its commands, or none for the copying of files."""
+class Plan(Struct, frozen=True, kw_only=True):
+    """A step that may have to be done. `act` does it and says why it failed, or nothing; `blocked`
+    and `skipped` say why it is not to be done; `made` tells which folders are there of it.
+    """
 
     name: str
     inputs: str
-    commands: tuple[tuple[str, ...], ...] = ()
+    act: Callable[[], str]
     blocked: str = ""
+    skipped: str = ""
+    made: Callable[[], tuple[str, ...]] = tuple
 
 
-Runner = Callable[..., Exit]
+class Progress:
+    """Who wants to know what a bootstrap does; this one doesn't."""
+
+    def began(self, name: str) -> None:
+        """A step begins that may take a while."""
+
+    def ended(self, step: Step) -> None:
+        """It has ended."""
 
 
 def record_of(worktree: Worktree) -> Record | None:
@@ -69,165 +100,201 @@ def record_of(worktree: Worktree) -> Record | None:
     return records.find_record(worktree.admin / RECORD, Record)
 
 
-def bootstrap(
-    worktree: Worktree,
-    source: Path | None,
-    loaded: Loaded,
-    *,
-    trusted: bool,
-    run: Runner,
-    output: IO[bytes],
-    variables: Mapping[str, str],
-    told: Callable[[str], None] = lambda _: None,
-) -> Record:
+def bootstrap(site: Site, progress: Progress | None = None) -> Record:
     """Bring a worktree's environment up to date and return the record of it.
 
-    `source` is the worktree that ignored files are copied from, `run` the supervisor's way to run
-    a program, `trusted` whether the project's commands may run. Raises ParallelError where another
-    bootstrap of the same worktree does not end.
+    Raises ParallelError where another bootstrap of the same worktree does not end, or where the
+    project's files can't be read.
     """
-    lock = Lock.take(worktree.admin / "parallel.lock", wait_s=LOCK_WAIT_S)
+    lock = Lock.take(site.worktree.admin / "parallel.lock", wait_s=LOCK_WAIT_S)
     if lock is None:
-        raise ParallelError(f"another bootstrap of {worktree.path} does not end")
+        raise ParallelError(f"another bootstrap of {site.path} does not end")
     with lock:
-        old = record_of(worktree) or Record()
-        record = Record(copied=old.copied, log=output.name)
-        for plan in plans(worktree.path, loaded, trusted=trusted):
-            done = _step_done_before(old, plan)
-            if not done:
-                told(plan.name)
-                record, done = _carry_out(
-                    plan, record, worktree, source, loaded, run, output, variables
-                )
-            record = _with_step(record, done)
-            records.write_record(worktree.admin / RECORD, record)
-            if done.outcome == FAILED:
+        return _Bootstrap(site, progress or Progress()).run()
+
+
+class _Bootstrap:
+    """A bootstrap under way; it alone writes the worktree's record."""
+
+    def __init__(self, site: Site, progress: Progress) -> None:
+        self.site = site
+        self.progress = progress
+        self.old = record_of(site.worktree) or Record()
+        self.record = structs.replace(self.old, doing=None)
+        rules = site.config
+        self.installs = managers.installs(site.path, rules.managers, rules.environment.skip)
+
+    def run(self) -> Record:
+        done = [self._bring_files()]
+        later: list[Step] = []
+        plans = list(self._plans()) if done[0].outcome == OK else []
+        for number, plan in enumerate(plans):
+            later = [step for rest in plans[number + 1 :] if (step := self._known(rest))]
+            done.append(self._known(plan) or self._carry_out(plan))
+            self._write(steps=(*done, *later), doing=None)
+            if done[-1].outcome == FAILED:
                 break
-        return record
+        self._write(steps=(*done, *later), ended=_now())
+        self._watch()
+        return self.record
+
+    def _write(self, **changes: object) -> None:
+        self.record = structs.replace(self.record, **changes)
+        records.write_record(self.site.worktree.admin / RECORD, self.record)
+
+    def _known(self, plan: Plan) -> Step | None:
+        """The step as it was done before, where nothing calls for it again."""
+        wanted = (plan.name, plan.inputs, OK)
+        steps = (s for s in self.old.steps if (s.name, s.inputs, s.outcome) == wanted)
+        step = next(steps, None)
+        if step is None or plan.blocked or plan.skipped:
+            return None
+        return step if all((self.site.path / place).exists() for place in step.made) else None
+
+    def _carry_out(self, plan: Plan) -> Step:
+        outcome, reason, seconds = OK, plan.blocked or plan.skipped, 0.0
+        if plan.blocked or plan.skipped:
+            outcome = BLOCKED if plan.blocked else SKIPPED
+        else:
+            self._write(doing=Doing(plan.name, _now()), log=self.site.output.name)
+            self.progress.began(plan.name)
+            began = time.monotonic()
+            reason = plan.act()
+            seconds = round(time.monotonic() - began, 2)
+            outcome = FAILED if reason else OK
+        step = Step(
+            name=plan.name,
+            inputs=plan.inputs,
+            outcome=outcome,
+            seconds=seconds,
+            reason=reason,
+            made=plan.made() if outcome == OK else (),
+        )
+        self.progress.ended(step)
+        return step
+
+    def _bring_files(self) -> Step:
+        """Copy files and write our own; quick enough to be looked at each time."""
+        site, began, reason = self.site, time.monotonic(), ""
+        brought = files.Brought(self.old.copied)
+        try:
+            if site.source:
+                known, config = self.old.copied, site.config
+                brought = files.bring(site.source, site.worktree, config, known, site.mapped)
+            _write_variables(site)
+        except OSError as error:
+            reason = f"{error.filename or site.path}: {error.strerror}"
+        for name in brought.kept:
+            site.say(f"{name} was edited here, and its original has changed: it stays as it is")
+        self.record = structs.replace(self.record, copied=brought.digests, kept=brought.kept)
+        seconds = round(time.monotonic() - began, 2)
+        outcome = FAILED if reason else OK
+        return Step(name=FILES, inputs="", outcome=outcome, seconds=seconds, reason=reason)
+
+    def _plans(self) -> Iterator[Plan]:
+        """The steps that the worktree needs, in their order."""
+        site = self.site
+        if not site.approvals.allow("environment.env"):
+            yield Plan(name="environment.env", inputs="", act=str, blocked=UNTRUSTED)
+        if missing := submodules.pending(site.path):
+            yield Plan(
+                name="submodules",
+                inputs=_digest(missing),
+                act=partial(submodules.fill, site),
+            )
+        if pointers := lfs.pending(site):
+            yield Plan(name="lfs", inputs=_digest(pointers), act=partial(lfs.fill, site))
+        for name, row, file in approvals.wanted(site):
+            yield Plan(
+                name=name,
+                inputs=files.digest(str(site.path).encode(), (site.path / file).read_bytes()),
+                act=partial(approvals.carry_out, site, row, file),
+                skipped=approvals.refusal(site, row, file),
+            )
+        yield from self._manager_plans()
+        yield from self._project_plans()
+
+    def _manager_plans(self) -> Iterator[Plan]:
+        site = self.site
+        for install in self.installs:
+            trusted = site.approvals.allow(f"managers.{install.row}")
+            program = managers.missing_program(install, site) if trusted else ""
+            words = f"`{program}` was not found on PATH" if program else ""
+            yield Plan(
+                name=install.name,
+                inputs=managers.inputs(install, site.path),
+                act=partial(str, words) if words else partial(managers.carry_out, install, site),
+                blocked="" if trusted else UNTRUSTED,
+                skipped=words if install.folder else "",
+                made=partial(managers.made, install, site.path),
+            )
+
+    def _project_plans(self) -> Iterator[Plan]:
+        for command in self.site.loaded.steps:
+            trusted = not command.key or self.site.approvals.allow(command.key)
+            yield Plan(
+                name=command.shown.partition("\n")[0],
+                inputs=files.digest(repr(command.argv).encode()),
+                act=partial(_run_step, self.site, command),
+                blocked="" if trusted else UNTRUSTED,
+            )
+
+    def _watch(self) -> None:
+        """Name the files whose change calls for a bootstrap, for the hooks: a shell sees whether
+        one of them is newer than the record, which is made as old as the newest of them.
+        """
+        rows = self.site.config.managers.values()
+        names = {name for install in self.installs for name in managers.watched(install)}
+        names |= {name for manager in rows for name in manager.lockfiles}
+        lines = sorted(name for name in names if "\n" not in name)
+        newest = 0
+        for name in lines:
+            with contextlib.suppress(OSError):
+                newest = max(newest, (self.site.path / name).stat().st_mtime_ns)
+        admin = self.site.worktree.admin
+        content = os.fsencode("".join(f"{name}\n" for name in lines))
+        records.write(admin / WATCHED, content, durable=False)
+        if newest:
+            os.utime(admin / RECORD, ns=(newest, newest))
 
 
-def plans(folder: Path, loaded: Loaded, *, trusted: bool) -> Iterator[Plan]:
-    """The steps that a worktree needs, in their order."""
-    config = loaded.config
-    included = _content(folder / files.INCLUDE_FILE)
-    yield Plan("files", files.digest(repr(config.environment).encode(), included))
-    ecosystems: set[str] = set()
-    for name, manager in config.managers.items():
-        lockfile = folder / manager.lockfile
-        if manager.ecosystem in ecosystems or not lockfile.is_file():
-            continue
-        ecosystems.add(manager.ecosystem)
-        inputs = files.digest(repr(manager.run).encode(), _content(lockfile))
-        ours = trusted or loaded.origins.get(f"managers.{name}.run") != "project"
-        yield Plan(name, inputs, tuple(_argv(c) for c in manager.run), "" if ours else UNTRUSTED)
-    theirs = loaded.origins.get("environment.run") == "project"
-    for command in config.environment.run:
-        blocked = UNTRUSTED if theirs and not trusted else ""
-        yield Plan(command, files.digest(command.encode()), (("sh", "-c", command),), blocked)
+def way_out(step: Step, again: str) -> str:
+    """The command that goes on from a step that did not succeed; `again` is what tries it anew."""
+    return f"git parallel trust && {again}" if step.outcome == BLOCKED else again
 
 
-UNTRUSTED = f"commands of {PROJECT_FILE} are not trusted yet"
+UNTRUSTED = "commands of this project are not trusted yet"
 
 
-def _argv(command: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(word.replace("{python}", "python3") for word in command)
+def _run_step(site: Site, command: Command) -> str:
+    more = variables.fill(command.variables, site.own)
+    argv = [_with_values(word, more) for word in command.argv]
+    return site.run(argv, more=more, shown=command.shown)
 
 
-def _step_done_before(old: Record, plan: Plan) -> Step | None:
-    known = (s for s in old.steps if (s.name, s.inputs, s.outcome) == (plan.name, plan.inputs, OK))
-    return None if plan.blocked else next(known, None)
+def _with_values(word: str, values: dict[str, str]) -> str:
+    """A word of a command that no shell looks at, with `${name}` filled in."""
+    for name, value in values.items():
+        word = word.replace(f"${{{name}}}", value)
+    return word
 
 
-def _with_step(record: Record, step: Step) -> Record:
-    return Record(
-        steps=(*record.steps, step),
-        copied=record.copied,
-        log=record.log,
-        ended=datetime.now(UTC).replace(microsecond=0),
-    )
-
-
-def _carry_out(
-    plan: Plan,
-    record: Record,
-    worktree: Worktree,
-    source: Path | None,
-    loaded: Loaded,
-    run: Runner,
-    output: IO[bytes],
-    variables: Mapping[str, str],
-) -> tuple[Record, Step]:
-    began = time.monotonic()
-    copied, reason = dict(record.copied), plan.blocked
-    if not plan.commands:
-        if source:
-            copied |= files.copy_files(source, worktree.path, loaded.config, set(copied))
-    elif not reason:
-        limit = loaded.config.environment.timeout_min * 60
-        reason = _run_commands(plan, worktree.path, run, output, variables, limit)
-    outcome = BLOCKED if plan.blocked else FAILED if reason else OK
-    seconds = round(time.monotonic() - began, 2)
-    step = Step(name=plan.name, inputs=plan.inputs, outcome=outcome, seconds=seconds, reason=reason)
-    return Record(steps=record.steps, copied=copied, log=record.log), step
-
-
-def _run_commands(
-    plan: Plan,
-    folder: Path,
-    run: Runner,
-    output: IO[bytes],
-    variables: Mapping[str, str],
-    limit: float,
-) -> str:
-    """Run the commands of a step; returns why it failed, or nothing."""
-    for command in plan.commands:
-        shown = command[2] if command[:2] == ("sh", "-c") else " ".join(command)
-        output.write(f"── {shown}\n".encode())
-        output.flush()
-        environment = {"CI": "1", **task_environment(variables, folder), **_told(variables)}
-        ended = run(command, folder=folder, environment=environment, output=output, timeout_s=limit)
-        if ended.words:
-            return ended.words
-        if ended.timed_out:
-            return f"`{shown}` took longer than {limit / 60:g} min"
-        if ended.code:
-            return f"`{shown}` ended with exit code {ended.code}"
-    return ""
-
-
-def _told(variables: Mapping[str, str]) -> dict[str, str]:
-    """What `of_task` added for git, which a clean environment has lost again."""
-    names = (n for n in variables if n.startswith(("GIT_CONFIG_", "GIT_TERMINAL_PROMPT")))
-    return {name: variables[name] for name in names}
-
-
-def of_task(
-    task: Task, base: Mapping[str, str], folder: Path, *, main: Path, brief: Path
-) -> dict[str, str]:
-    """The environment of a program that works on a task in a folder: bound to nothing else, with
-    what tells it which task this is, and with a git that neither asks nor tidies up meanwhile.
+def _write_variables(site: Site) -> None:
+    """Keep the task's variables in a file that git does not see, for people and tools; one of
+    somebody else's stays.
     """
-    quiet = {"gc.auto": "0", "maintenance.auto": "false"}
-    pairs = {
-        f"GIT_CONFIG_{part}_{number}": value
-        for number, pair in enumerate(quiet.items())
-        for part, value in zip(("KEY", "VALUE"), pair, strict=True)
-    }
-    return {
-        **task_environment(base, folder),
-        **pairs,
-        "GIT_CONFIG_COUNT": str(len(quiet)),
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_PARALLEL_TASK": task.name,
-        "GIT_PARALLEL_BRANCH": task.branch,
-        "GIT_PARALLEL_BASE": task.base,
-        "GIT_PARALLEL_TARGET": task.target,
-        "GIT_PARALLEL_MAIN": str(main),
-        "GIT_PARALLEL_BRIEF": str(brief),
-        "GIT_PARALLEL_SLOT": str(task.slot),
-        "GIT_PARALLEL_PORT": str(task.ports[0]),
-    }
+    if "GIT_PARALLEL_TASK" not in site.own:
+        return
+    file, wanted = site.path / variables.FILE, variables.content_of_file(site.own)
+    found = file.read_bytes() if file.exists() else b""
+    if found != wanted and (not found or found.startswith(variables.HEAD.encode())):
+        hide(site.common, f"/{variables.FILE}")
+        files.replace(site.worktree, variables.FILE, wanted)
 
 
-def _content(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+def _digest(names: Sequence[str]) -> str:
+    return files.digest(os.fsencode("\0".join(names)))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -12,7 +12,7 @@ from typing import IO
 
 from msgspec import Struct
 
-from git_parallel import brief, environment, forecast
+from git_parallel import brief, environment, forecast, variables
 from git_parallel.changes import changes_between
 from git_parallel.checks import run_checks
 from git_parallel.config import Loaded
@@ -23,7 +23,9 @@ from git_parallel.process import Supervisor
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
 from git_parallel.scratch import scratch
+from git_parallel.site import Site
 from git_parallel.task import Status
+from git_parallel.trust import Approvals
 from git_parallel.worktree import Worktree
 
 TRIES = 3
@@ -80,7 +82,7 @@ def land(
     *,
     strategy: str,
     check: bool,
-    trusted: bool,
+    approvals: Approvals,
     told: Callable[[str], None],
 ) -> Prepared:
     """Merge one task into its target; raises ParallelError, with nothing changed, where it can't.
@@ -95,7 +97,7 @@ def land(
                 raise UnsafeError(f"`{view.task.name}` can't be merged: {reason}")
             prepared = prepare(repository, view, strategy)
             if check:
-                _check(repository, view, prepared, loaded, trusted=trusted, told=told)
+                _check(repository, view, prepared, loaded, approvals=approvals, told=told)
             _refuse_dirty_paths(prepared)
             with contextlib.suppress(TargetMoved):
                 _record(view, prepared)
@@ -189,19 +191,20 @@ def _check(
     prepared: Prepared,
     loaded: Loaded,
     *,
-    trusted: bool,
+    approvals: Approvals,
     told: Callable[[str], None],
 ) -> None:
     """Run the checks on the prepared result, in a worktree of its own; raises ParallelError."""
     if not loaded.config.checks.run:
         return
     name = view.task.name
-    if not trusted and loaded.origins.get("checks.run") == "project":
+    if not approvals.allow("checks.run"):
         words = f"`{name}` can't be checked: {environment.UNTRUSTED}"
         raise UnsafeError(words, hint="git parallel trust")
     log = view.folder.path / "merge.log"
     with scratch(repository, view.task, prepared.result) as worktree, log.open("wb", 0) as output:
-        reason = _check_in(worktree, repository, view, loaded, output, trusted=trusted, told=told)
+        known = (loaded, approvals)
+        reason = _check_in(worktree, repository, view, *known, output=output, told=told)
     if reason:
         words = f"`{name}` merged into {view.task.target}: {reason}"
         raise ParallelError(words, hint=f"less '{log}'")
@@ -212,34 +215,32 @@ def _check_in(
     repository: Repository,
     view: TaskView,
     loaded: Loaded,
-    output: IO[bytes],
+    approvals: Approvals,
     *,
-    trusted: bool,
+    output: IO[bytes],
     told: Callable[[str], None],
 ) -> str:
     """Bootstrap a scratch worktree and run the checks there; returns why they did not pass."""
     what = f"{view.task.name} merged into {view.task.target}"
     supervisor = Supervisor(repository.tag(view.task.slug, -1))
     folder = worktree.path.resolve()
-    variables = environment.of_task(
-        view.task, os.environ, folder, main=repository.place, brief=view.folder.brief
-    )
-    told(f"preparing {what}")
-    record = environment.bootstrap(
+    site = Site(
+        repository,
         worktree,
-        repository.main,
+        view.task,
         loaded,
-        trusted=trusted,
+        approvals,
         run=supervisor.run,
         output=output,
-        variables=variables,
+        base=os.environ,
     )
-    if step := record.trouble:
-        return f"its environment is not ready: {step.reason}"
+    told(f"preparing {what}")
+    if step := environment.bootstrap(site).trouble:
+        return f"its environment is not ready: {step.told}"
     return run_checks(
         loaded.config.checks.run,
         folder=folder,
-        environment=variables,
+        environment=variables.around(os.environ, folder, site.own),
         output=output,
         run=supervisor.run,
         timeout_s=loaded.config.checks.timeout_min * 60,

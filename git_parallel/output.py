@@ -31,6 +31,16 @@ def tell(glyph: str, text: str, hint: str = "") -> None:
     _print(f"{paint(glyph, glyph, sys.stderr)} {text}{tail}", sys.stderr)
 
 
+def begin(text: str) -> None:
+    """Narrate what is under way: on a terminal the next line that is told takes its place."""
+    line = f"{paint(BUSY, BUSY, sys.stderr)} {printable(text)}"
+    if has_colour(sys.stderr):
+        sys.stderr.write(f"{line}\x1b[K\r")
+        sys.stderr.flush()
+    else:
+        _print(line, sys.stderr)
+
+
 def guarded(work: Callable[[], int]) -> int:
     """The exit code of some work: its own, 1 where it was refused, 2 for a wrong command line, 3
     for a bug of ours, 130 where it was interrupted.

@@ -23,55 +23,6 @@ NOT_FOUND_EXIT = 127
 CANNOT_RUN_EXIT = 126
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
-# What would make an installer or an interpreter act on another environment than the worktree's.
-FOREIGN_ENVIRONMENT = frozenset(
-    [
-        "VIRTUAL_ENV",
-        "VIRTUAL_ENV_PROMPT",
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "CONDA_PREFIX",
-        "CONDA_DEFAULT_ENV",
-        "NODE_PATH",
-        "PIPENV_ACTIVE",
-        "POETRY_ACTIVE",
-        "PDM_PROJECT_ROOT",
-        "UV_PYTHON",
-        "UV_PROJECT",
-        "UV_PROJECT_ENVIRONMENT",
-        "PIP_TARGET",
-        "PIP_PREFIX",
-        "PIP_REQUIRE_VIRTUALENV",
-        "INIT_CWD",
-        "PWD",
-        "OLDPWD",
-    ]
-)
-
-
-def task_environment(base: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """The environment for a program that works in a worktree: bound to no other repository and to
-    no other worktree's packages, with the worktree's own virtual environment where it has one.
-    """
-    clean = clean_environment(base)
-    foreign = {
-        str(Path(base[name]) / "bin")
-        for name in ("VIRTUAL_ENV", "CONDA_PREFIX")
-        if base.get(name) and not (name == "CONDA_PREFIX" and _is_conda_base(base))
-    }
-    path = [p for p in clean.get("PATH", os.defpath).split(os.pathsep) if p not in foreign]
-    kept = {name: value for name, value in clean.items() if name not in FOREIGN_ENVIRONMENT}
-    kept.pop("GIT_PARALLEL_HOOKS", None)
-    own = folder / ".venv"
-    if (own / "bin").is_dir():
-        kept["VIRTUAL_ENV"] = str(own)
-        path.insert(0, str(own / "bin"))
-    return {**kept, "PATH": os.pathsep.join(path), "PWD": str(folder)}
-
-
-def _is_conda_base(base: Mapping[str, str]) -> bool:
-    return base.get("CONDA_DEFAULT_ENV") == "base"  # its bin often holds the user's only python
-
 
 def own_program() -> list[str]:
     """The command line that runs this very installation."""
@@ -282,6 +233,27 @@ def call(
     except (OSError, ValueError) as error:
         return _not_started(command, error)
     return Exit(done.returncode)
+
+
+def ask(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout_s: float
+) -> tuple[Exit, str]:
+    """Run a small program that asks nothing; returns how it ended and what it printed."""
+    try:
+        done = subprocess.run(
+            list(command),
+            env=dict(environment),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        return Exit(-signal.SIGKILL, timed_out=True), ""
+    except (OSError, ValueError) as error:
+        return _not_started(command, error), ""
+    return Exit(done.returncode), os.fsdecode(done.stdout)
 
 
 def foreground(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Exit:

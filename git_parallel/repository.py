@@ -214,9 +214,20 @@ class Repository:
         """A commit as git abbreviates it here."""
         return self.git.text("rev-parse", "--short", commit)
 
+    @functools.cached_property
+    def original(self) -> Path | None:
+        """The worktree that others are made after: the main one or, where there is none, the one
+        on the branch that the repository's HEAD names. None where there is neither.
+        """
+        if self.main:
+            return self.main
+        head = (content(self.common / "HEAD") or "").removeprefix("ref: ")
+        likely = (w for w in self.worktrees() if w.branch == head and w.intact and not w.slug)
+        return next((w.path for w in likely), None)
+
     def configuration(self) -> config.Loaded:
         """What is configured here; raises ParallelError where a file is wrong."""
-        return config.load(self.main, self.store.parallel / "config.toml")
+        return config.load(self.original, self.store.parallel / "config.toml")
 
     def settings(self) -> dict[str, str]:
         """Git's configuration, keys in lower case, the last value of each."""
@@ -227,25 +238,6 @@ class Repository:
             key, _, value = field.partition("\n")
             found[key.lower()] = value
         return found
-
-    def home(self, settings: Mapping[str, str]) -> Path:
-        """The folder that the worktrees of new tasks are made in."""
-        configured = settings.get("parallel.root")
-        if configured:
-            return Path(os.path.normpath(self.place / Path(configured).expanduser()))
-        main = self.main
-        if main and not self._is_submodule() and _is_free_ground(main.parent):
-            return main.with_name(main.name + ".parallel")
-        return self.data_home()
-
-    def data_home(self) -> Path:
-        """The home where there is none beside the repository."""
-        data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-        name = self.main.name if self.main else self.common.name.removesuffix(".git")
-        return Path(data) / "git-parallel" / f"{name or 'repository'}-{self.key}"
-
-    def _is_submodule(self) -> bool:
-        return "modules" in self.common.parts and ".git" in self.common.parts
 
     def default_branch(
         self, branches: Mapping[str, Branch], settings: Mapping[str, str]
@@ -300,17 +292,23 @@ def _not_found(folder: Path, said: str) -> ParallelError:
     return ParallelError("not in a git repository", hint="cd into one, or make one: git init")
 
 
-def _is_free_ground(folder: Path) -> bool:
-    """Whether worktrees may be made in a folder: writable, and not inside another repository."""
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return False
-    return not any((above / ".git").exists() for above in (folder, *folder.parents))
-
-
 def _parallel_checkout() -> list[str]:
     """Several checkout workers help on a cold cache, and cost nothing in a large tree."""
     workers = min(4, os.cpu_count() or 1)
     return ["-c", f"checkout.workers={workers}", "-c", "checkout.thresholdForParallelism=1000"]
+
+
+def hide(common: Path, line: str) -> None:
+    """Have git overlook what a pattern matches in all worktrees of a repository, without a word in
+    the project's own files; raises OSError.
+    """
+    exclude = common / "info" / "exclude"
+    known = exclude.read_bytes() if exclude.exists() else b""
+    if os.fsencode(line) in known.splitlines():
+        return
+    exclude.parent.mkdir(exist_ok=True)
+    with open(exclude, "ab") as file:  # appended, so that nobody's change at the same time is lost
+        file.write(b"\n" * (known[-1:] not in (b"", b"\n")) + os.fsencode(f"{line}\n"))
 
 
 def check_branch_name(repository: Repository, branch: str) -> None:

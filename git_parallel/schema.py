@@ -4,6 +4,7 @@ What is not given in `defaults.toml` has its default here.
 """
 
 import os
+from typing import Literal
 
 from msgspec import Struct
 
@@ -13,23 +14,85 @@ class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Environment(_Section, frozen=True):
-    """How a worktree is made usable."""
+    """How a worktree is made usable. `skip` names folders whose lockfiles are nobody's project,
+    `env` what programs find in their environment beside our own variables.
+    """
 
     files: tuple[str, ...]
     never: tuple[str, ...]
     max_kib: int
     copy: tuple[str, ...]
+    skip: tuple[str, ...]
     run: tuple[str, ...]
+    setup_files: bool
     foreign: bool
     timeout_min: float
+    env: dict[str, str] = {}
+
+
+class Seed(_Section, frozen=True):
+    """A folder that is copied from the main worktree where the lockfiles are the same.
+
+    `note` is the manager's own record of what it installed, in the form of the lockfile: where it
+    says the same, the copy needs no installation. `skip` are entries that stay behind.
+    """
+
+    folder: str
+    note: str = ""
+    skip: tuple[str, ...] = ()
 
 
 class Manager(_Section, frozen=True):
-    """A package manager: `lockfile` calls for it, `run` are its command lines."""
+    """A package manager: the file that calls for it, and the command lines that make ready.
+
+    `contains` is a text that the lockfile must have, `inputs` what else the result depends on,
+    `makes` the folders one of which the result is, `program` what `{program}` stands for: the
+    first of these that is there. `requires` are proofs that must hold before, `verify` those that
+    the result is this tree's own: programs that fail, and say why as the last they print.
+    """
 
     ecosystem: str
-    lockfile: str
+    lockfile: str | tuple[str, ...]
     run: tuple[tuple[str, ...], ...]
+    contains: str = ""
+    inputs: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    seed: Seed | None = None
+    requires: tuple[tuple[str, ...], ...] = ()
+    verify: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def lockfiles(self) -> tuple[str, ...]:
+        """The names of the file that calls for it."""
+        return (self.lockfile,) if isinstance(self.lockfile, str) else self.lockfile
+
+
+class SetupFile(_Section, frozen=True):
+    """A file in which another tool's users say what makes a worktree ready: the first of `files`
+    that is there, the first of `keys` that it has, run by `shell` with these variables. A string
+    is a "command", or a "path" of a script beside the file; a list is a "script" of lines, or
+    the "argv" of one program.
+    """
+
+    files: tuple[str, ...]
+    keys: tuple[str, ...]
+    shell: tuple[str, ...] = ("sh", "-c")
+    strings: Literal["command", "path"] = "command"
+    lists: Literal["script", "argv"] = "script"
+    variables: dict[str, str] = {}
+
+
+class Approval(_Section, frozen=True):
+    """A tool that reads a file only where the user allowed it: `ask` in the main worktree prints
+    what `says` matches where that is so, and `allow` allows the same file in another.
+    """
+
+    files: tuple[str, ...]
+    ask: tuple[str, ...]
+    says: str
+    allow: tuple[str, ...]
 
 
 class Checks(_Section, frozen=True):
@@ -91,6 +154,8 @@ class Config(_Section, frozen=True):
 
     environment: Environment
     managers: dict[str, Manager]
+    setup_files: dict[str, SetupFile]
+    approvals: dict[str, Approval]
     checks: Checks
     runs: Runs
     notify: Notify

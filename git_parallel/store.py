@@ -21,6 +21,7 @@ from git_parallel.records import (
     write,
     write_record,
 )
+from git_parallel.slot import Slot
 from git_parallel.task import Run, Slug, Task, folded
 
 LOCK_WAIT_S = 30.0
@@ -65,8 +66,15 @@ class TaskFolder:
     def task(self) -> Task:
         """The task; raises FileNotFoundError where a `start` died before it wrote it."""
         task = load_record(self.record, Task)
-        moved = find_record(self.path / "retarget.json", Retarget)
-        return msgspec.structs.replace(task, target=moved.target) if moved else task
+        if moved := find_record(self.path / "retarget.json", Retarget):
+            task = msgspec.structs.replace(task, target=moved.target)
+        if slot := find_record(self.path / "slot.json", Slot):
+            task = msgspec.structs.replace(task, slot=slot.number, ports=slot.ports)
+        return task
+
+    def write_slot(self, slot: Slot) -> None:
+        """Give the task another slot than `start` did: somebody took that while it was away."""
+        write_record(self.path / "slot.json", slot)
 
     def write_retarget(self, target: str) -> None:
         """Have the task merged elsewhere than `start` said: its old target has landed there."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from git_parallel import pins
+from git_parallel import pins, slot
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.journal import GOING, KEPT, MOVING, RETURNING, Entry, Journal, entries
 from git_parallel.repository import Repository
@@ -194,10 +194,20 @@ def _carry_back(entry: Entry) -> Path | None:
     if journal.admin and entry.admin.exists():
         _return_admin(entry, path)
     _rename(entry.record, repository.store.tasks / journal.slug)
+    _renew_slot(repository, repository.store.folder(journal.slug))
     if path:
         repository.store.link(journal.slug, path)
     _forget(entry)
     return path
+
+
+def _renew_slot(repository: Repository, folder: TaskFolder) -> None:
+    """Give a task that comes back another slot, where somebody has taken its own meanwhile."""
+    tasks = repository.store.load_tasks()
+    for task in [task for known, task in tasks if known.slug == folder.slug]:
+        others = [other for known, other in tasks if known.slug != folder.slug]
+        if new := slot.retake(repository.key, folder.path, task, others):
+            folder.write_slot(new)
 
 
 def _restore_branch(entry: Entry) -> None:

@@ -20,6 +20,18 @@ class Trusted(Struct, frozen=True, forbid_unknown_fields=True):
     version: int = 1
 
 
+class Approvals(Struct, frozen=True):
+    """What of the project's commands may run: all but those that nobody has approved."""
+
+    missing: tuple[str, ...] = ()
+
+    def allow(self, key: str) -> bool:
+        """Whether what the project says under a key (`checks.run`, `managers.npm`) may run; what
+        it does not bring always may.
+        """
+        return not any(line.startswith(f"{key}: ") for line in self.missing)
+
+
 class Trust:
     """The approvals of one clone."""
 
@@ -35,9 +47,9 @@ class Trust:
         approved = self.approved()
         return [command for command in commands if command not in approved]
 
-    def covers(self, loaded: Loaded) -> bool:
-        """Whether everything that the project brings may run."""
-        return not self.missing(loaded.project_commands)
+    def approvals(self, loaded: Loaded) -> Approvals:
+        """What of all that the project brings may run."""
+        return Approvals(tuple(self.missing(loaded.project_commands)))
 
     def approve(self, commands: Iterable[str]) -> None:
         """Let these commands run from now on."""

@@ -86,7 +86,7 @@ def test_runs_the_steps_of_the_clone_once(repo: Repo) -> None:
     repo.parallel("config", "set", "environment.run", json.dumps([step]))
     person(repo)
     assert count.read_text() == "x 1\n"
-    assert repo.parallel("bootstrap", "x").stderr.startswith("✓ ")
+    assert repo.parallel("bootstrap", "x").stderr.startswith("○ ")
     repo.parallel("run", "x", "--wait", "--", "sh", "-c", "echo > f")
     assert count.read_text() == "x 1\n"
     repo.parallel("config", "set", "environment.run", json.dumps([step + "; true"]))

@@ -11,7 +11,7 @@ import click
 import msgspec
 import pytest
 
-from git_parallel import cli, config, environment
+from git_parallel import cli, config, variables
 from git_parallel.task import Status
 from tests.conftest import run
 
@@ -103,14 +103,14 @@ def test_tells_of_every_key_of_the_configuration() -> None:
         if not isinstance(value, dict):
             assert re.search(rf"^\.B {key}$", told, re.MULTILINE), key
             continue
-        rows = key in ("agents", "managers")
+        rows = key in ("agents", "managers", "setup_files", "approvals")
         for name in next(iter(value.values())) if rows else value:
             pattern = rf"{key}\. name .*\.{name}\b" if rows else rf"\b{key}\.{name}\b"
             assert re.search(rf"^\.BR? .*{pattern}", told, re.MULTILINE), f"{key}.{name}"
 
 
 def test_tells_of_every_variable_that_a_command_is_given() -> None:
-    given = re.findall(r'"(GIT_PARALLEL_\w+)"', Path(environment.__file__).read_text())
+    given = re.findall(r'"(GIT_PARALLEL_\w+)"', Path(variables.__file__).read_text())
     assert len(given) >= 7
     told = set(re.findall(r"GIT_PARALLEL_\w+", section("ENVIRONMENT")))
     assert {*given, "GIT_PARALLEL_BRIEF", "GIT_PARALLEL_HOOKS"} <= told

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from git_parallel import environment, output, process
+from git_parallel import output, process, variables
+from git_parallel.commands.env import own_variables
 from git_parallel.errors import UsageError
 from git_parallel.overview import find_folder
 from git_parallel.repository import find_repository
@@ -38,9 +39,8 @@ def command(words: tuple[str, ...] | None, tasks: tuple[str, ...], *, everywhere
         if len(found) > 1:
             output.narrate(f"── {task.name}")
         real = worktree.path.resolve()
-        told = environment.of_task(
-            task, os.environ, real, main=repository.place, brief=folder.brief
-        )
+        own = {**own_variables(repository, task, real), "GIT_PARALLEL_BRIEF": str(folder.brief)}
+        told = variables.around(os.environ, real, own)
         ended = process.foreground(words, folder=real, environment=told)
         if ended.words:
             output.tell(output.ERROR, ended.words)

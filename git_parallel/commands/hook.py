@@ -1,18 +1,16 @@
 """`git parallel hook <name>`: what the shims call, once they have found something to do."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from git_parallel import cleanup, environment, output
-from git_parallel.commands import render
-from git_parallel.config import Loaded
+from git_parallel.commands import narration, render
 from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment
-from git_parallel.process import Stopped, Supervisor
+from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
-from git_parallel.trust import Trust
-from git_parallel.worktree import Worktree, find_worktree
+from git_parallel.worktree import find_worktree
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,8 +24,9 @@ def main(arguments: Sequence[str]) -> int:
         repository = find_repository(Path.cwd())
         if not repository.store.exists:
             return 0
-        if name == "post-checkout" and _is_new_worktree(repository, old, flag):
-            _bootstrap(repository)
+        new = name == "post-checkout" and flag == "1" and bool(old) and not old.strip("0")
+        if name != "post-commit":  # who commits a lockfile has just installed what it says
+            _bootstrap(repository, new=new)
         render.tell_swept(repository, cleanup.sweep(repository))
     except (ParallelError, Stopped) as error:
         output.tell(output.WARNING, f"git parallel: {error}")
@@ -47,64 +46,17 @@ def _checkout_arguments(given: Sequence[str]) -> tuple[str, str, str]:
     return old, new, flag
 
 
-def _is_new_worktree(repository: Repository, old: str, flag: str) -> bool:
-    linked = repository.git_dir != repository.common
-    return flag == "1" and bool(old) and not old.strip("0") and linked
-
-
-def _bootstrap(repository: Repository) -> None:
-    """Make a worktree usable that somebody else has just made, in the foreground."""
+def _bootstrap(repository: Repository, *, new: bool) -> None:
+    """Make a worktree usable that somebody else has just made, or bring one up to date that was
+    bootstrapped before; in the foreground, and without a word where there is nothing to do.
+    """
     worktree = find_worktree(repository.git_dir)
-    loaded = repository.configuration()
-    if worktree is None or worktree.slug or not loaded.config.environment.foreign:
+    if worktree is None or worktree.operations:
         return
-    record = bootstrap_here(repository, worktree, loaded)
-    if record.copied or len(record.steps) > 1 or record.trouble:
-        tell_record(record, worktree.path)
-
-
-def bootstrap_here(
-    repository: Repository, worktree: Worktree, loaded: Loaded
-) -> environment.Record:
-    """Bootstrap a worktree on this terminal and return the record; raises Stopped on Ctrl-C."""
-    with (worktree.admin / "parallel.log").open("ab", 0) as file:
-        return environment.bootstrap(
-            worktree,
-            repository.main,
-            loaded,
-            trusted=Trust(repository.store.state).covers(loaded),
-            run=Supervisor(f"{repository.key}/{worktree.id}").run,
-            output=file,
-            variables=_variables(repository, worktree),
-            told=tell_step,
-        )
-
-
-def _variables(repository: Repository, worktree: Worktree) -> Mapping[str, str]:
-    """What the steps are told: of the task, where the worktree belongs to one."""
-    if worktree.slug is None:
-        return os.environ
-    folder = repository.store.folder(worktree.slug)
-    return environment.of_task(
-        folder.task(), os.environ, worktree.path, main=repository.place, brief=folder.brief
-    )
-
-
-def tell_step(name: str) -> None:
-    """Narrate a step that may take a while; the copying of files does not."""
-    if name != "files":
-        output.tell(output.BUSY, name)
-
-
-def tell_record(record: environment.Record, path: Path) -> None:
-    """Narrate what a bootstrap came to."""
-    trouble = record.trouble
-    if trouble is None:
-        files = f", {output.count(len(record.copied), 'file')} copied" if record.copied else ""
-        steps = [f"{s.name} {s.seconds:g}s" for s in record.steps if s.name != "files"]
-        output.tell(output.DONE, f"{path} is ready{files}{': ' if steps else ''}{', '.join(steps)}")
-        return
-    hint = f"less {record.log}"
-    if trouble.outcome == environment.BLOCKED:
-        hint = "git parallel trust && git parallel bootstrap"
-    output.tell(output.WARNING, f"{path} is not ready: {trouble.reason}", hint=hint)
+    if environment.record_of(worktree) is None:
+        loaded = repository.configuration()
+        if not new or worktree.slug or not loaded.config.environment.foreign:
+            return
+    done = narration.bootstrap_here(repository, worktree)
+    if done.steps or done.record.trouble or (new and done.record.copied):
+        narration.tell_done(done, worktree)

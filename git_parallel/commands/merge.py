@@ -84,7 +84,7 @@ def _merge(repository: Repository, name: str, loaded: Loaded, wish: Wish) -> str
         loaded,
         strategy=wish.strategy,
         check=wish.check,
-        trusted=Trust(repository.store.state).covers(loaded),
+        approvals=Trust(repository.store.state).approvals(loaded),
         told=lambda line: output.tell(output.BUSY, line),
     )
     _tell_landed(repository, view, prepared)

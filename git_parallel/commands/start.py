@@ -133,7 +133,7 @@ def choose(
         raise UsageError("an agent needs a prompt", hint="-m TEXT or -F FILE")
     from git_parallel import agent
 
-    preset = agent.choose(loaded, name, trusted=Trust(repository.store.state).covers(loaded))
+    preset = agent.choose(loaded, name, Trust(repository.store.state).approvals(loaded))
     return preset, loaded.config.agents[preset].command
 
 

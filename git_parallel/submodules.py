@@ -1,0 +1,88 @@
+"""Fill the submodules of a new worktree, borrowing the objects that the repository has already.
+
+Git keeps the submodules of a linked worktree in its admin folder, as clones of their own. Ours are
+made from the repository's modules, without a network, and share their objects (`--reference`,
+git-submodule(1)); a ref there keeps what is borrowed from being pruned.
+"""
+
+from pathlib import Path
+
+from git_parallel.git import Git
+from git_parallel.site import Site
+from git_parallel.worktree import Worktree
+
+FILE = ".gitmodules"
+LINK = "160000"  # the mode of a submodule in the index
+PIN = "refs/parallel"
+
+
+def pending(top: Path) -> list[str]:
+    """The submodules of a tree that are not there yet, by their paths: `-` in `git submodule
+    status`; what is there already belongs to whoever works in it.
+    """
+    if not (top / FILE).is_file():
+        return []
+    git = Git(top, GIT_OPTIONAL_LOCKS="0")
+    entries = (entry.partition("\t") for entry in git.fields("ls-files", "-z", "--stage"))
+    links = [path for mode, _, path in entries if mode.startswith(LINK)]
+    return [path for path in links if not (top / path / ".git").exists()]
+
+
+def fill(site: Site) -> str:
+    """Make every submodule that is missing; returns why that failed, or nothing."""
+    return _fill(site, site.path, site.common / "modules")
+
+
+def _fill(site: Site, top: Path, modules: Path) -> str:
+    """The submodules of one tree, each with its own; `modules` are where their originals lie."""
+    named = _named(top)
+    for path in pending(top):
+        name = named.get(path)
+        if name is None:
+            continue  # a link that .gitmodules does not know, which git ignores too
+        original = modules / name
+        if reason := _update(site, top, path, name, original):
+            return reason
+        if (top / path / ".git").exists():
+            _pin(original, site.worktree, top / path)
+            if reason := _fill(site, top / path, original / "modules"):
+                return reason
+    return ""
+
+
+def _named(top: Path) -> dict[str, str]:
+    """The name of each submodule, by its path."""
+    listed = Git(top).run(
+        *("config", "--file", FILE, "-z", "--get-regexp", r"^submodule\..*\.path$"), ok=(0, 1)
+    )
+    pairs = (field.partition("\n") for field in listed.fields)
+    return {path: key.removeprefix("submodule.").removesuffix(".path") for key, _, path in pairs}
+
+
+def _update(site: Site, top: Path, path: str, name: str, original: Path) -> str:
+    """Clone and check out one submodule: from its original where that has all that is needed,
+    else from where it comes from.
+    """
+    update = ["submodule", "update", "--init", "--quiet"]
+    if (original / "objects").is_dir():
+        git = Git(top)
+        git.run("submodule", "init", "--quiet", "--", path)
+        url = git.text("config", f"submodule.{name}.url")
+        local = (
+            *("git", "-c", f"url.{original}.insteadOf={url}"),
+            *("-c", "protocol.file.allow=always", *update, "--reference", str(original)),
+        )
+        if not site.run([*local, "--", path], folder=top, shown=f"submodule {path}, borrowed"):
+            return ""
+        site.say(f"{original} does not have it: it is fetched")
+        update += ["--reference", str(original)]
+    return site.run(["git", *update, "--", path], folder=top, shown=f"submodule {path}")
+
+
+def _pin(original: Path, worktree: Worktree, made: Path) -> None:
+    """Keep what a submodule borrows from its original from being pruned there."""
+    if (original / "objects").is_dir():
+        head = Git(made).text("rev-parse", "HEAD")
+        git = Git(original, GIT_DIR=str(original))
+        if git.says_yes("cat-file", "-e", head) if head else False:
+            git.run("update-ref", f"{PIN}/{worktree.id}", head)
