@@ -3,7 +3,6 @@ allowed for the same file in another, and nothing else is.
 """
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from git_parallel.site import Site
 
 def wanted(site: Site) -> Iterator[tuple[str, Approval, str]]:
     """The tools that are there and have a file in this worktree: their names, rows and files."""
+    import shutil
+
     for name, row in site.config.approvals.items():
         file = next((file for file in row.files if (site.path / file).is_file()), None)
         if file and shutil.which(row.ask[0]):

@@ -11,6 +11,7 @@ from typing import IO, Any
 from msgspec import structs
 
 from git_parallel import agent, brief, config, environment, notice, tree, variables
+from git_parallel.bootstrap import bootstrap
 from git_parallel.changes import breaches, changes_between
 from git_parallel.checks import run_checks
 from git_parallel.errors import ParallelError
@@ -184,7 +185,7 @@ class Carrier:
             output=self.output,
             base=self.base,
         )
-        return environment.bootstrap(site)
+        return bootstrap(site)
 
     def _environment(self, worktree: Worktree) -> dict[str, str]:
         place = worktree.path.resolve()

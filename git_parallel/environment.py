@@ -1,33 +1,15 @@
-"""Make a worktree usable: ignored files, submodules, package managers, the project's own steps.
+"""The environment of a worktree, as its last bootstrap recorded it in the admin folder."""
 
-There is one bootstrap, called by a task's runner, by the hooks and by a person. It is recorded in
-the worktree's admin folder and idempotent: a step whose inputs are as they were is not done again,
-and one that was killed or failed is.
-"""
+from datetime import datetime
 
-import contextlib
-import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from msgspec import Struct
 
-from msgspec import Struct, structs
-
-from git_parallel import approvals, files, lfs, managers, records, submodules, variables
-from git_parallel.errors import ParallelError
-from git_parallel.lock import Lock
-from git_parallel.repository import hide
-from git_parallel.setup_files import Command
-from git_parallel.site import Site
+from git_parallel import records
 from git_parallel.worktree import Worktree
 
 RECORD = "parallel.json"
-WATCHED = "parallel-watched"
-LOCK_WAIT_S = 3600.0
-FILES = "files"
-
 OK, FAILED, BLOCKED, SKIPPED = "ok", "failed", "blocked", "skipped"
+UNTRUSTED = "commands of this project are not trusted yet"
 
 
 class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,229 +54,11 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return next((s for s in self.steps if s.outcome in (FAILED, BLOCKED)), None)
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """A step that may have to be done. `act` does it and says why it failed, or nothing; `blocked`
-    and `skipped` say why it is not to be done; `made` tells which folders are there of it.
-    """
-
-    name: str
-    inputs: str
-    act: Callable[[], str]
-    blocked: str = ""
-    skipped: str = ""
-    made: Callable[[], tuple[str, ...]] = tuple
-
-
-class Progress:
-    """Who wants to know what a bootstrap does; this one doesn't."""
-
-    def began(self, name: str) -> None:
-        """A step begins that may take a while."""
-
-    def ended(self, step: Step) -> None:
-        """It has ended."""
-
-
 def record_of(worktree: Worktree) -> Record | None:
     """What was done for a worktree, or None if nothing ever was."""
     return records.find_record(worktree.admin / RECORD, Record)
 
 
-def bootstrap(site: Site, progress: Progress | None = None) -> Record:
-    """Bring a worktree's environment up to date and return the record of it.
-
-    Raises ParallelError where another bootstrap of the same worktree does not end, or where the
-    project's files can't be read.
-    """
-    lock = Lock.take(site.worktree.admin / "parallel.lock", wait_s=LOCK_WAIT_S)
-    if lock is None:
-        raise ParallelError(f"another bootstrap of {site.path} does not end")
-    with lock:
-        return _Bootstrap(site, progress or Progress()).run()
-
-
-class _Bootstrap:
-    """A bootstrap under way; it alone writes the worktree's record."""
-
-    def __init__(self, site: Site, progress: Progress) -> None:
-        self.site = site
-        self.progress = progress
-        self.old = record_of(site.worktree) or Record()
-        self.record = structs.replace(self.old, doing=None)
-        rules = site.config
-        self.installs = managers.installs(site.path, rules.managers, rules.environment.skip)
-
-    def run(self) -> Record:
-        done = [self._bring_files()]
-        later: list[Step] = []
-        plans = list(self._plans()) if done[0].outcome == OK else []
-        for number, plan in enumerate(plans):
-            later = [step for rest in plans[number + 1 :] if (step := self._known(rest))]
-            done.append(self._known(plan) or self._carry_out(plan))
-            self._write(steps=(*done, *later), doing=None)
-            if done[-1].outcome == FAILED:
-                break
-        self._write(steps=(*done, *later), ended=_now())
-        self._watch()
-        return self.record
-
-    def _write(self, **changes: object) -> None:
-        self.record = structs.replace(self.record, **changes)
-        records.write_record(self.site.worktree.admin / RECORD, self.record)
-
-    def _known(self, plan: Plan) -> Step | None:
-        """The step as it was done before, where nothing calls for it again."""
-        wanted = (plan.name, plan.inputs, OK)
-        steps = (s for s in self.old.steps if (s.name, s.inputs, s.outcome) == wanted)
-        step = next(steps, None)
-        if step is None or plan.blocked or plan.skipped:
-            return None
-        return step if all((self.site.path / place).exists() for place in step.made) else None
-
-    def _carry_out(self, plan: Plan) -> Step:
-        outcome, reason, seconds = OK, plan.blocked or plan.skipped, 0.0
-        if plan.blocked or plan.skipped:
-            outcome = BLOCKED if plan.blocked else SKIPPED
-        else:
-            self._write(doing=Doing(plan.name, _now()), log=self.site.output.name)
-            self.progress.began(plan.name)
-            began = time.monotonic()
-            reason = plan.act()
-            seconds = round(time.monotonic() - began, 2)
-            outcome = FAILED if reason else OK
-        step = Step(
-            name=plan.name,
-            inputs=plan.inputs,
-            outcome=outcome,
-            seconds=seconds,
-            reason=reason,
-            made=plan.made() if outcome == OK else (),
-        )
-        self.progress.ended(step)
-        return step
-
-    def _bring_files(self) -> Step:
-        """Copy files and write our own; quick enough to be looked at each time."""
-        site, began, reason = self.site, time.monotonic(), ""
-        brought = files.Brought(self.old.copied)
-        try:
-            if site.source:
-                known, config = self.old.copied, site.config
-                brought = files.bring(site.source, site.worktree, config, known, site.mapped)
-            _write_variables(site)
-        except OSError as error:
-            reason = f"{error.filename or site.path}: {error.strerror}"
-        for name in brought.kept:
-            site.say(f"{name} was edited here, and its original has changed: it stays as it is")
-        self.record = structs.replace(self.record, copied=brought.digests, kept=brought.kept)
-        seconds = round(time.monotonic() - began, 2)
-        outcome = FAILED if reason else OK
-        return Step(name=FILES, inputs="", outcome=outcome, seconds=seconds, reason=reason)
-
-    def _plans(self) -> Iterator[Plan]:
-        """The steps that the worktree needs, in their order."""
-        site = self.site
-        if not site.approvals.allow("environment.env"):
-            yield Plan(name="environment.env", inputs="", act=str, blocked=UNTRUSTED)
-        if missing := submodules.pending(site.path):
-            yield Plan(
-                name="submodules",
-                inputs=_digest(missing),
-                act=partial(submodules.fill, site),
-            )
-        if pointers := lfs.pending(site):
-            yield Plan(name="lfs", inputs=_digest(pointers), act=partial(lfs.fill, site))
-        for name, row, file in approvals.wanted(site):
-            yield Plan(
-                name=name,
-                inputs=files.digest(str(site.path).encode(), (site.path / file).read_bytes()),
-                act=partial(approvals.carry_out, site, row, file),
-                skipped=approvals.refusal(site, row, file),
-            )
-        yield from self._manager_plans()
-        yield from self._project_plans()
-
-    def _manager_plans(self) -> Iterator[Plan]:
-        site = self.site
-        for install in self.installs:
-            trusted = site.approvals.allow(f"managers.{install.row}")
-            program = managers.missing_program(install, site) if trusted else ""
-            words = f"`{program}` was not found on PATH" if program else ""
-            yield Plan(
-                name=install.name,
-                inputs=managers.inputs(install, site.path),
-                act=partial(str, words) if words else partial(managers.carry_out, install, site),
-                blocked="" if trusted else UNTRUSTED,
-                skipped=words if install.folder else "",
-                made=partial(managers.made, install, site.path),
-            )
-
-    def _project_plans(self) -> Iterator[Plan]:
-        for command in self.site.loaded.steps:
-            trusted = not command.key or self.site.approvals.allow(command.key)
-            yield Plan(
-                name=command.shown.partition("\n")[0],
-                inputs=files.digest(repr(command.argv).encode()),
-                act=partial(_run_step, self.site, command),
-                blocked="" if trusted else UNTRUSTED,
-            )
-
-    def _watch(self) -> None:
-        """Name the files whose change calls for a bootstrap, for the hooks: a shell sees whether
-        one of them is newer than the record, which is made as old as the newest of them.
-        """
-        rows = self.site.config.managers.values()
-        names = {name for install in self.installs for name in managers.watched(install)}
-        names |= {name for manager in rows for name in manager.lockfiles}
-        lines = sorted(name for name in names if "\n" not in name)
-        newest = 0
-        for name in lines:
-            with contextlib.suppress(OSError):
-                newest = max(newest, (self.site.path / name).stat().st_mtime_ns)
-        admin = self.site.worktree.admin
-        content = os.fsencode("".join(f"{name}\n" for name in lines))
-        records.write(admin / WATCHED, content, durable=False)
-        if newest:
-            os.utime(admin / RECORD, ns=(newest, newest))
-
-
 def way_out(step: Step, again: str) -> str:
     """The command that goes on from a step that did not succeed; `again` is what tries it anew."""
     return f"git parallel trust && {again}" if step.outcome == BLOCKED else again
-
-
-UNTRUSTED = "commands of this project are not trusted yet"
-
-
-def _run_step(site: Site, command: Command) -> str:
-    more = variables.fill(command.variables, site.own)
-    argv = [_with_values(word, more) for word in command.argv]
-    return site.run(argv, more=more, shown=command.shown)
-
-
-def _with_values(word: str, values: dict[str, str]) -> str:
-    """A word of a command that no shell looks at, with `${name}` filled in."""
-    for name, value in values.items():
-        word = word.replace(f"${{{name}}}", value)
-    return word
-
-
-def _write_variables(site: Site) -> None:
-    """Keep the task's variables in a file that git does not see, for people and tools; one of
-    somebody else's stays.
-    """
-    if "GIT_PARALLEL_TASK" not in site.own:
-        return
-    file, wanted = site.path / variables.FILE, variables.content_of_file(site.own)
-    found = file.read_bytes() if file.exists() else b""
-    if found != wanted and (not found or found.startswith(variables.HEAD.encode())):
-        hide(site.common, f"/{variables.FILE}")
-        files.replace(site.worktree, variables.FILE, wanted)
-
-
-def _digest(names: Sequence[str]) -> str:
-    return files.digest(os.fsencode("\0".join(names)))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -13,6 +13,7 @@ from typing import IO
 from msgspec import Struct
 
 from git_parallel import brief, environment, forecast, variables
+from git_parallel.bootstrap import bootstrap
 from git_parallel.changes import changes_between
 from git_parallel.checks import run_checks
 from git_parallel.config import Loaded
@@ -235,7 +236,7 @@ def _check_in(
         base=os.environ,
     )
     told(f"preparing {what}")
-    if step := environment.bootstrap(site).trouble:
+    if step := bootstrap(site).trouble:
         return f"its environment is not ready: {step.told}"
     return run_checks(
         loaded.config.checks.run,

@@ -1,7 +1,6 @@
 """Which package managers a tree calls for, and how each of them makes it ready."""
 
 import fnmatch
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -95,6 +94,8 @@ def made(install: Install, top: Path) -> tuple[str, ...]:
 
 def missing_program(install: Install, site: Site) -> str:
     """The program that the first command needs and that is not there; nothing where all is well."""
+    import shutil
+
     first = _argv(install, site, install.manager.run[0])[0]
     if "/" in first:
         return "" if (site.path / install.folder / first).exists() else first
@@ -144,6 +145,8 @@ def _argv(install: Install, site: Site, command: tuple[str, ...]) -> list[str]:
 
 def _program(install: Install, site: Site) -> str:
     """The first of the programs that is there, a wrapper in the tree before one on PATH."""
+    import shutil
+
     folder = site.path / install.folder
     for program in install.manager.program:
         if (folder / program).exists() if "/" in program else shutil.which(program):

@@ -18,7 +18,7 @@ from git_parallel.forecast import trials
 from git_parallel.records import Landed, Notice
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import TaskFolder
-from git_parallel.task import Run, Status, Task, parse_name, same_name, status_of
+from git_parallel.task import Run, Status, Task, now, parse_name, same_name, status_of
 from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"
@@ -63,6 +63,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     facts: Facts | None
     dirty: int | None
     notice: Notice | None
+    environment: environment.Record | None
     trouble: str
     breaches: tuple[str, ...]
 
@@ -147,6 +148,8 @@ def _view(
     target = branches.get(f"refs/heads/{task.target}")
     tip = branch.tip if branch else None
     known = facts.get(task.slug)
+    prepared, unready = _environment(worktree)
+    trouble = _trouble(task, worktree, branch, has_target=target is not None) or unready
     status, reason = status_of(
         run,
         alive=alive,
@@ -154,6 +157,9 @@ def _view(
         moved_on=bool(run and run.head and tip and run.head != tip),
         made=alive or folder.making is None,
     )
+    if status is Status.PREPARING and prepared and (doing := prepared.doing):
+        trouble = ""  # of an earlier bootstrap
+        reason = f"{doing.name}, {int((now() - doing.began).total_seconds())}s"
     return TaskView(
         task=task,
         folder=folder,
@@ -167,9 +173,20 @@ def _view(
         facts=known,
         dirty=dirty.get(task.slug),
         notice=folder.notice,
-        trouble=_trouble(task, worktree, branch, has_target=target is not None),
+        environment=prepared,
+        trouble=trouble,
         breaches=tuple(breaches(task, known.paths)) if known else (),
     )
+
+
+def _environment(worktree: Worktree | None) -> tuple[environment.Record | None, str]:
+    """What was done to make a worktree usable, and why it is not."""
+    try:
+        record = environment.record_of(worktree) if worktree else None
+    except ParallelError:
+        return None, "the record of its environment can't be read"
+    step = record.trouble if record else None
+    return record, f"its environment is not ready: {step.told}" if step else ""
 
 
 def _trouble(
@@ -183,13 +200,7 @@ def _trouble(
         return f"{worktree.path}/.git does not lead back to this repository"
     if branch is None:
         return f"its branch {task.branch} is gone"
-    if not has_target:
-        return f"its target {task.target} is gone"
-    with contextlib.suppress(ParallelError):
-        record = environment.record_of(worktree)
-        step = record.trouble if record else None
-        return f"its environment is not ready: {step.reason}" if step else ""
-    return "the record of its environment can't be read"
+    return "" if has_target else f"its target {task.target} is gone"
 
 
 def _facts(

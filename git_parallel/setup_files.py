@@ -6,9 +6,7 @@ https://docs.conductor.build/core/conductor-json and https://containers.dev/impl
 """
 
 import re
-import shlex
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +61,8 @@ def _command(main: Path, name: str, row: SetupFile, value: Any) -> Command:
             argv = (*row.shell, shown)
     elif isinstance(value, list) and all(isinstance(word, str) for word in value):
         if row.lists == "argv":
+            import shlex
+
             shown, argv = shlex.join(value), tuple(value)
         else:
             shown = "\n".join(value)
@@ -86,6 +86,8 @@ def _value(table: Any, key: str) -> Any:
 
 
 def _load(file: Path) -> Any:
+    import tomllib
+
     try:
         text = file.read_text("utf-8")
         return tomllib.loads(text) if file.suffix == ".toml" else _load_json(text)

@@ -69,10 +69,13 @@ def _update(site: Site, top: Path, path: str, name: str, original: Path) -> str:
         git.run("submodule", "init", "--quiet", "--", path)
         url = git.text("config", f"submodule.{name}.url")
         local = (
-            *("git", "-c", f"url.{original}.insteadOf={url}"),
+            *("git", "-c", f"submodule.{name}.url={original}"),
             *("-c", "protocol.file.allow=always", *update, "--reference", str(original)),
         )
-        if not site.run([*local, "--", path], folder=top, shown=f"submodule {path}, borrowed"):
+        failed = site.run([*local, "--", path], folder=top, shown=f"submodule {path}, borrowed")
+        if (top / path / ".git").exists():
+            git.at(top / path).run("config", "remote.origin.url", url)
+        if not failed:
             return ""
         site.say(f"{original} does not have it: it is fetched")
         update += ["--reference", str(original)]

@@ -61,8 +61,12 @@ class Trust:
         records.write_record(self.path, Trusted())
 
 
-def printable(command: str) -> str:
-    """A command as it may be shown on a terminal: control characters escaped."""
+def shown(command: str) -> str:
+    """A command as it may be shown on a terminal, each of its lines below the other."""
+    return "\n      ".join(_printable(line) for line in command.split("\n"))
+
+
+def _printable(command: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
         for c in command

@@ -90,7 +90,11 @@ def _inbox_line(view: TaskView) -> str:
         ago = output.duration(time.time() - view.notice.time)
         return f"{name} is {view.notice.status}, {ago} ago {output.HINT} {render.next_step(view)}"
     if view.trouble and view.run is None and not view.alive:
-        return f"{name} is not ready to work in {output.HINT} git parallel log {name}"
+        step = view.environment.trouble if view.environment else None
+        again = environment.way_out(step, f"git parallel bootstrap {name}") if step else ""
+        return (
+            f"{name} is not ready to work in {output.HINT} {again or f'git parallel show {name}'}"
+        )
     return ""
 
 

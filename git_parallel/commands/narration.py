@@ -5,8 +5,9 @@ import shlex
 from pathlib import Path
 
 from git_parallel import environment, output
+from git_parallel.bootstrap import Progress, bootstrap
 from git_parallel.commands.log import tail
-from git_parallel.environment import Progress, Record, Step
+from git_parallel.environment import Record, Step
 from git_parallel.process import Supervisor
 from git_parallel.repository import Repository
 from git_parallel.site import Site
@@ -62,7 +63,7 @@ def bootstrap_here(repository: Repository, worktree: Worktree) -> Done:
             base=os.environ,
         )
         position = log.seek(0, os.SEEK_END)
-        record = environment.bootstrap(site, narrator)
+        record = bootstrap(site, narrator)
     return Done(record, narrator.steps, position)
 
 

@@ -9,7 +9,6 @@ from git_parallel import environment, output
 from git_parallel.brief import first_line
 from git_parallel.commands import render
 from git_parallel.commands.log import tail
-from git_parallel.errors import ParallelError
 from git_parallel.overview import TaskView, look
 from git_parallel.repository import find_repository
 from git_parallel.task import Run, Status
@@ -32,7 +31,7 @@ def command(task: str, *, as_json: bool) -> None:
 
 
 def _details(view: TaskView) -> dict[str, Any]:
-    record = _environment(view)
+    record = view.environment
     answer: dict[str, Any] = {
         "prompt": view.task.prompt,
         "touch": list(view.task.touch),
@@ -41,18 +40,18 @@ def _details(view: TaskView) -> dict[str, Any]:
         "paths": list(view.facts.paths) if view.facts else None,
     }
     if record:
-        steps = [{"name": s.name, "outcome": s.outcome, "seconds": s.seconds} for s in record.steps]
-        answer["environment"] = {"steps": steps, "copied": sorted(record.copied), "log": record.log}
+        answer["environment"] = {
+            "steps": [_step_json(step) for step in record.steps],
+            "copied": sorted(record.copied),
+            "kept": list(record.kept),
+            "log": record.log,
+        }
     return answer
 
 
-def _environment(view: TaskView) -> environment.Record | None:
-    if view.worktree is None:
-        return None
-    try:
-        return environment.record_of(view.worktree)
-    except ParallelError:
-        return None  # `trouble` says so
+def _step_json(step: environment.Step) -> dict[str, Any]:
+    told = {"name": step.name, "outcome": step.outcome, "seconds": step.seconds}
+    return {**told, "reason": step.reason} if step.reason else told
 
 
 def _lines(view: TaskView) -> list[str]:
@@ -102,12 +101,23 @@ def _run_lines(view: TaskView, run: Run) -> list[str]:
 
 
 def _environment_lines(view: TaskView) -> list[str]:
-    record = _environment(view)
+    record = view.environment
     if record is None or not (record.copied or len(record.steps) > 1 or record.trouble):
         return []
     lines = ["", "environment"]
     for step in record.steps:
         more = f": {step.reason}" if step.reason else ""
         lines.append(f"  {step.name}: {step.outcome}, {step.seconds:g}s{more}")
-    lines += [f"  copied {name}" for name in sorted(record.copied)]
-    return [*lines, f"  log {record.log}"]
+    for name in sorted(record.copied):
+        edited = ", edited here while its original changed" if name in record.kept else ""
+        lines.append(f"  copied {name}{edited}")
+    lines += [f"  log {record.log}"] if record.log else []
+    if (wrong := record.trouble) and view.run is None:
+        again = environment.way_out(wrong, f"git parallel bootstrap {view.task.name}")
+        lines += [*_tail(record, wrong), f"  {output.HINT} {again}"]
+    return lines
+
+
+def _tail(record: environment.Record, step: environment.Step) -> list[str]:
+    blocked = step.outcome == environment.BLOCKED
+    return [] if blocked else [f"  | {line}" for line in tail(Path(record.log), TAIL)]

@@ -15,7 +15,7 @@ from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import Repository, find_repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Status, parse_name
-from git_parallel.trust import Trust, printable
+from git_parallel.trust import Trust, shown
 
 if TYPE_CHECKING:
     from git_parallel.overview import TaskView
@@ -164,7 +164,7 @@ def ask_for_trust(repository: Repository, loaded: Loaded) -> None:
         return
     output.tell(output.WARNING, "this project brings commands that you have not approved:")
     for line in missing:
-        output.narrate(f"    {printable(line)}")
+        output.narrate(f"    {shown(line)}")
     if sys.stdin.isatty() and sys.stderr.isatty():
         if click.confirm("Run them in every worktree of this clone?", err=True):
             trust.approve(missing)

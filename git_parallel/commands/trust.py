@@ -8,7 +8,7 @@ import click
 from git_parallel import output
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import find_repository
-from git_parallel.trust import Trust, printable
+from git_parallel.trust import Trust, shown
 
 
 @click.command("trust")
@@ -33,7 +33,7 @@ def command(*, listing: bool, revoke: bool, yes: bool) -> int:
     if listing:
         for line in commands:
             mark = output.NOTHING if line in missing else output.DONE
-            output.answer(f"{mark} {printable(line)}")
+            output.answer(f"{mark} {shown(line)}")
     if not missing:
         words = "every command of this project is trusted" if commands else "nothing to approve"
         output.tell(output.NOTHING, words)
@@ -46,7 +46,7 @@ def command(*, listing: bool, revoke: bool, yes: bool) -> int:
 
 def _approve(trust: Trust, missing: list[str], *, yes: bool) -> int:
     for line in missing:
-        output.narrate(f"    {printable(line)}")
+        output.narrate(f"    {shown(line)}")
     if not yes:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise ParallelError("nobody is here to ask", hint="git parallel trust --yes")

@@ -1,0 +1,95 @@
+"""Programs that tests use for real and few machines have: installed once, in the checkout.
+
+Each is pinned to a major version that runs on the Node and the Python that the tests support.
+"""
+
+import fcntl
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLACE = Path(__file__).parents[1] / ".tools"
+LIMIT_S = 600
+PYTHON = {
+    "poetry": ("poetry>=2,<3",),
+    "pdm": ("pdm>=2.20,<3", "hishel<2"),  # with hishel 2 pdm 2.29 does not start
+    "pipenv": ("pipenv",),
+}
+NODE = {
+    "pnpm": ("pnpm@10", "pnpm/bin/pnpm.cjs"),
+    "yarn": ("yarn@1", "yarn/bin/yarn.js"),
+    "yarn-berry": ("@yarnpkg/cli-dist@4", "@yarnpkg/cli-dist/bin/yarn.js"),
+    "bun": ("bun@1", "@oven/bun-*/bin/bun"),
+}
+UNSEALED = dict(os.environ)  # before a test hides the home, where the machine's settings are
+
+
+def need(*names: str) -> str:
+    """A PATH with these programs in front; skips the test, and says why, where one can't be had.
+
+    In CI nothing is skipped: there it fails.
+    """
+    folders = [str(_folder(name)) for name in names]
+    return os.pathsep.join([*dict.fromkeys(folders), os.environ["PATH"]])
+
+
+def need_command(*names: str) -> None:
+    """The same for what the machine's own packages bring."""
+    for name in names:
+        if shutil.which(name) is None:
+            _missing(f"{name} is not on this machine")
+
+
+def _missing(why: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"{why}, and CI skips nothing")
+    pytest.skip(why)
+
+
+@functools.cache
+def _folder(name: str) -> Path:
+    PLACE.mkdir(exist_ok=True)
+    with open(PLACE / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = PLACE / name
+        if not (folder / "ready").exists():
+            try:
+                _install_python(name, folder) if name in PYTHON else _install_node(name, folder)
+            except (OSError, subprocess.SubprocessError, StopIteration) as error:
+                _missing(f"{name} could not be installed: {error}")
+            (folder / "ready").touch()
+    return folder / "bin"
+
+
+def _install_python(name: str, folder: Path) -> None:
+    _run(sys.executable, "-m", "venv", folder / "venv")
+    _run(folder / "venv" / "bin" / "pip", "install", "--quiet", *PYTHON[name])
+    _link(folder, name, folder / "venv" / "bin" / name)
+
+
+def _install_node(name: str, folder: Path) -> None:
+    package, program = NODE[name]
+    if shutil.which("npm") is None:
+        _missing(f"{name} needs npm, which is not on this machine")
+    folder.mkdir(exist_ok=True)
+    quiet = ("--no-audit", "--no-fund", "--silent", "--ignore-scripts")
+    _run("npm", "install", *quiet, "--prefix", folder, package)
+    _link(folder, name.partition("-")[0], next((folder / "node_modules").glob(program)))
+
+
+def _link(folder: Path, name: str, program: Path) -> None:
+    (folder / "bin").mkdir(exist_ok=True)
+    program.chmod(0o755)
+    link = folder / "bin" / name
+    link.unlink(missing_ok=True)
+    link.symlink_to(program)
+
+
+def _run(*command: str | Path) -> None:
+    words = [str(word) for word in command]
+    subprocess.run(words, check=True, timeout=LIMIT_S, env=UNSEALED, stdout=subprocess.DEVNULL)
