@@ -148,6 +148,9 @@ class _Bootstrap:
         for name in brought.kept:
             site.say(f"{name} was edited here, and its original has changed: it stays as it is")
         self.record = structs.replace(self.record, copied=brought.digests, kept=brought.kept)
+        before = next((step for step in self.old.steps if step.name == FILES), None)
+        if before and before.outcome == OK and not (reason or brought.written):
+            return before
         seconds = round(time.monotonic() - began, 2)
         outcome = FAILED if reason else OK
         return Step(name=FILES, inputs="", outcome=outcome, seconds=seconds, reason=reason)

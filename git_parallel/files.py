@@ -22,6 +22,7 @@ from git_parallel.worktree import Worktree
 
 INCLUDE_FILE = ".worktreeinclude"
 FICLONE = 0x40049409  # ioctl_ficlone(2)
+TEMPORARY = "parallel-copy"  # one at a time: whoever writes it holds the lock of the bootstrap
 VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 
 
@@ -117,7 +118,9 @@ def _is_never(name: str, never: Iterable[str], patterns: Iterable[str]) -> bool:
     base = name.rpartition("/")[2]
     if not _matches(base, never):
         return False
-    return not any(pattern.strip("/") in (base, name) for pattern in patterns)
+    return not any(
+        pattern.lstrip("/") == (name if "/" in pattern else base) for pattern in patterns
+    )
 
 
 def _is_usual(source: Path, name: str, config: Config) -> bool:
@@ -207,8 +210,8 @@ def _looks_alike(one: os.stat_result, other: os.stat_result) -> bool:
 def _write(original: _Original, worktree: Worktree, place: Path, *, replace: bool) -> str | None:
     """Copy a file and return its digest; None where somebody else was faster."""
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = worktree.admin / f"parallel-copy-{os.getpid()}"
-    temporary.unlink(missing_ok=True)
+    temporary = worktree.admin / TEMPORARY
+    temporary.unlink(missing_ok=True)  # of one that was killed
     try:
         _copy(original, temporary)
         written = digest_of(temporary)
@@ -222,7 +225,7 @@ def _write(original: _Original, worktree: Worktree, place: Path, *, replace: boo
 
 def replace(worktree: Worktree, name: str, content: bytes) -> None:
     """Write a file of a worktree as a whole, whatever was there before."""
-    temporary = worktree.admin / f"parallel-copy-{os.getpid()}"
+    temporary = worktree.admin / TEMPORARY
     try:
         temporary.write_bytes(content)
         _put(temporary, worktree.path / name, replace=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import environment, files, tree
+from git_parallel import environment, files, submodules, tree
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, clean_environment, status_path
 from git_parallel.repository import Repository
@@ -192,19 +192,14 @@ def _hidden(subject: Subject) -> Iterator[str]:
 
 def _submodules(subject: Subject) -> Iterator[str]:
     """Commits and stashes in submodules that exist nowhere else; edits show in the status."""
-    for modules in _git_dirs(subject.worktree.admin / "modules"):
+    for modules in submodules.git_dirs(subject.worktree.admin / "modules"):
         git = Git(modules, {**clean_environment(os.environ), "GIT_DIR": str(modules)})
-        if git.text("rev-list", "-n1", "--all", "HEAD", "--not", "--remotes"):
+        # What the repository's own module has, which its objects are borrowed from, is not lost.
+        known = ("--remotes", "--alternate-refs")
+        if git.text("rev-list", "-n1", "--all", "HEAD", "--not", *known):
             yield f"the submodule {modules.name} has commits that no remote has"
         if (modules / "refs" / "stash").exists() or (modules / "logs/refs/stash").exists():
             yield f"the submodule {modules.name} has a stash"
-
-
-def _git_dirs(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        if "HEAD" in names and "objects" in folders:
-            yield Path(place)
-            folders[:] = [inner for inner in folders if inner == "modules"]
 
 
 def _nested_repository(folder: Path, limit: int) -> tuple[str, int]:

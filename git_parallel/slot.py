@@ -106,7 +106,9 @@ def _is_claimed(registry: Path | None, port: int, folder: Path) -> bool:
         return False
     except OSError:
         return True
-    return holder != folder and (fresh or (holder / "task.json").exists())
+    if holder.parent == folder.parent:  # of the same repository, whose tasks are known already
+        return False
+    return fresh or (holder / "task.json").exists()
 
 
 def _claim(registry: Path | None, port: int, folder: Path) -> None:

@@ -5,6 +5,8 @@ made from the repository's modules, without a network, and share their objects (
 git-submodule(1)); a ref there keeps what is borrowed from being pruned.
 """
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from git_parallel.git import Git
@@ -87,5 +89,23 @@ def _pin(original: Path, worktree: Worktree, made: Path) -> None:
     if (original / "objects").is_dir():
         head = Git(made).text("rev-parse", "HEAD")
         git = Git(original, GIT_DIR=str(original))
-        if git.says_yes("cat-file", "-e", head) if head else False:
-            git.run("update-ref", f"{PIN}/{worktree.id}", head)
+        if git.says_yes("cat-file", "-e", head):
+            git.run("update-ref", f"{PIN}/{worktree.id}/{head}", head)
+
+
+def unpin(common: Path, worktree_id: str) -> None:
+    """Let go of what a worktree borrowed that exists no more, not even in the trash."""
+    if (common / "worktrees" / worktree_id).exists():
+        return  # another one has its id
+    for original in git_dirs(common / "modules"):
+        git = Git(original, GIT_DIR=str(original))
+        for ref in git.lines("for-each-ref", "--format=%(refname)", f"{PIN}/{worktree_id}/"):
+            git.run("update-ref", "-d", ref)
+
+
+def git_dirs(folder: Path) -> Iterator[Path]:
+    """The git dirs of submodules below a folder, those of their own submodules too."""
+    for place, folders, names in os.walk(folder):
+        if "HEAD" in names and "objects" in folders:
+            yield Path(place)
+            folders[:] = [inner for inner in folders if inner == "modules"]

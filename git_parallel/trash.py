@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from git_parallel import pins, slot
+from git_parallel import pins, slot, submodules
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.journal import GOING, KEPT, MOVING, RETURNING, Entry, Journal, entries
 from git_parallel.repository import Repository
@@ -283,6 +283,8 @@ def purge(repository: Repository, *, older_than_s: float) -> list[str]:
             shutil.rmtree(Path(entry.journal.tree).parent, ignore_errors=True)
         with repository.store.locked():
             _forget(entry)
+            if entry.journal.admin:
+                submodules.unpin(repository.common, Path(entry.journal.admin).name)
     return [entry.journal.name for entry in going]
 
 

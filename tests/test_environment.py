@@ -115,7 +115,7 @@ def test_shows_a_failed_environment_of_a_person(repo: Repo) -> None:
     assert "its environment is not ready" in repo.task("x")["reason"]
     assert "exit 4" in repo.parallel("show", "x").stdout
     listed = repo.parallel("list").stdout.splitlines()
-    assert listed[-1] == "▲ x is not ready to work in ↳ git parallel log x"
+    assert listed[-1] == "▲ x is not ready to work in ↳ git parallel bootstrap x"
 
 
 def test_asks_for_trust_in_exactly_the_text(repo: Repo) -> None:

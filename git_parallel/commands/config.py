@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from git_parallel import config, output, records
-from git_parallel.errors import UsageError
+from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import find_repository
 
 
@@ -62,7 +62,11 @@ def set_key(key: str, value: str) -> None:
     with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
         candidate = Path(scratch) / file.name
         candidate.write_bytes(content)
-        config.load(repository.main, candidate)
+        try:
+            config.load(repository.original, candidate)
+        except ParallelError as error:
+            words = error.message.replace(str(candidate), str(file))
+            raise ParallelError(words, hint=error.hint) from error
     repository.store.create()
     records.write(file, content)
     output.tell(output.DONE, f"{key} is {_toml(place[last])} in this clone")

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         new = name == "post-checkout" and flag == "1" and bool(old) and not old.strip("0")
         if name != "post-commit":  # who commits a lockfile has just installed what it says
-            _bootstrap(repository, new=new)
+            _bootstrap(repository, name, new=new)
         render.tell_swept(repository, cleanup.sweep(repository))
     except (ParallelError, Stopped) as error:
         output.tell(output.WARNING, f"git parallel: {error}")
@@ -46,13 +46,13 @@ def _checkout_arguments(given: Sequence[str]) -> tuple[str, str, str]:
     return old, new, flag
 
 
-def _bootstrap(repository: Repository, *, new: bool) -> None:
+def _bootstrap(repository: Repository, name: str, *, new: bool) -> None:
     """Make a worktree usable that somebody else has just made, or bring one up to date that was
     bootstrapped before; in the foreground, and without a word where there is nothing to do.
     """
     worktree = find_worktree(repository.git_dir)
-    if worktree is None or worktree.operations:
-        return
+    if worktree is None or (name == "post-checkout" and worktree.operations):
+        return  # a rebase begins with a checkout, and tells when it has ended
     if environment.record_of(worktree) is None:
         loaded = repository.configuration()
         if not new or worktree.slug or not loaded.config.environment.foreign:
