@@ -95,13 +95,17 @@ class _Bootstrap:
             self._write(steps=(*done, *later), doing=None)
             if done[-1].outcome == FAILED:
                 break
-        self._write(steps=(*done, *later), ended=_now())
+        self._write(steps=(*done, *later), ended=_now(), durable=True)
         self._watch()
         return self.record
 
-    def _write(self, **changes: object) -> None:
+    def _write(self, *, durable: bool = False, **changes: object) -> None:
+        """Replace the record; made durable once, at the end, since that waits until all that a
+        package manager has just written is on the disk.
+        """
         self.record = structs.replace(self.record, **changes)
-        records.write_record(self.site.worktree.admin / RECORD, self.record)
+        file = self.site.worktree.admin / RECORD
+        records.write_record(file, self.record, durable=durable)
 
     def _known(self, plan: Plan) -> Step | None:
         """The step as it was done before, where nothing calls for it again."""

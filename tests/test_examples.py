@@ -20,11 +20,7 @@ NEEDS = {
 STEPS = {
     "python": ["files", "uv"],
     "node": ["files", "npm"],
-    "monorepo": [
-        "files",
-        "uv sync --frozen --directory backend",
-        "npm ci --prefix frontend --no-audit --no-fund",
-    ],
+    "monorepo": ["files", "uv in backend", "npm in frontend"],
     "custom-agent": ["files"],
 }
 MISTAKES = {

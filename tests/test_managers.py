@@ -352,19 +352,22 @@ def test_copies_what_npm_has_installed_where_the_lockfiles_agree(
 
 
 @pytest.mark.parametrize("project", ["npm"], indirect=True)
-@pytest.mark.parametrize("harm", ["another version", "a package is gone", "another lockfile"])
+@pytest.mark.parametrize("harm", ["another note", "changed", "gone", "another lockfile"])
 def test_does_not_trust_a_copy_that_is_not_what_the_lockfile_says(
     project: Project, ready: Repo, harm: str
 ) -> None:
     run("npm", "ci", "--silent", cwd=ready.path)
     package = ready.path / "node_modules" / "is-number"
-    if harm == "another version":
+    if harm == "another note":
         run(
             "npm", "install", "--silent", "--no-save", "is-number@7.0.0-rc", cwd=ready.path, ok=None
         )
         note = ready.path / "node_modules" / ".package-lock.json"
         note.write_text(note.read_text().replace('"7.0.0"', '"6.0.0"'))
-    elif harm == "a package is gone":
+    elif harm == "changed":
+        manifest = package / "package.json"
+        manifest.write_text(manifest.read_text().replace('"7.0.0"', '"6.0.0"'))
+    elif harm == "gone":
         shutil.rmtree(package)
     else:
         lock = ready.path / "package-lock.json"

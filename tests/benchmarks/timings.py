@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.benchmarks.comparison import Limit, Result, Side, compare
+from tests.benchmarks.environments import ENVIRONMENTS
 from tests.benchmarks.scratch import NO_HOOKS, Repo, Scratch, write_tree
 
 TASKS = [f"t{number}" for number in range(10)]
@@ -162,4 +163,5 @@ TIMINGS: dict[str, Callable[[Scratch, int], list[Result]]] = {
     "switch": switch,
     "list": list_tasks,
     "remove": remove,
+    **ENVIRONMENTS,
 }
