@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec import Struct, structs
 
-from git_parallel import approvals, files, lfs, managers, records, submodules, variables
+from git_parallel import approvals, files, lfs, managers, records, submodules, tree, variables
 from git_parallel.environment import (
     BLOCKED,
     FAILED,
@@ -67,11 +67,16 @@ def bootstrap(site: Site, progress: Progress | None = None) -> Record:
     Raises ParallelError where another bootstrap of the same worktree does not end, or where the
     project's files can't be read.
     """
-    lock = Lock.take(site.worktree.admin / "parallel.lock", wait_s=LOCK_WAIT_S)
+    progress = progress or Progress()
+    file = site.worktree.admin / "parallel.lock"
+    lock = Lock.take(file)
+    if lock is None:
+        progress.began("waiting for another bootstrap of it")
+        lock = Lock.take(file, wait_s=LOCK_WAIT_S)
     if lock is None:
         raise ParallelError(f"another bootstrap of {site.path} does not end")
     with lock:
-        return _Bootstrap(site, progress or Progress()).run()
+        return _Bootstrap(site, progress).run()
 
 
 class _Bootstrap:
@@ -86,13 +91,17 @@ class _Bootstrap:
         self.installs = managers.installs(site.path, rules.managers, rules.environment.skip)
 
     def run(self) -> Record:
+        if dead := self.old.doing:  # whoever wrote that was killed, and its programs may live on
+            tree.end(partial(tree.tagged, dead.tag))
         done = [self._bring_files()]
         later: list[Step] = []
         plans = list(self._plans()) if done[0].outcome == OK else []
         for number, plan in enumerate(plans):
             later = [step for rest in plans[number + 1 :] if (step := self._known(rest))]
-            done.append(self._known(plan) or self._carry_out(plan))
-            self._write(steps=(*done, *later), doing=None)
+            known = self._known(plan)
+            done.append(known or self._carry_out(plan))
+            if known is None:
+                self._write(steps=(*done, *later), doing=None)
             if done[-1].outcome == FAILED:
                 break
         self._write(steps=(*done, *later), ended=_now(), durable=True)
@@ -121,7 +130,8 @@ class _Bootstrap:
         if plan.blocked or plan.skipped:
             outcome = BLOCKED if plan.blocked else SKIPPED
         else:
-            self._write(doing=Doing(plan.name, _now()), log=self.site.output.name)
+            doing = Doing(plan.name, _now(), self.site.supervisor.tag)
+            self._write(doing=doing, log=self.site.output.name)
             self.progress.began(plan.name)
             began = time.monotonic()
             reason = plan.act()
@@ -167,12 +177,14 @@ class _Bootstrap:
         yield from self._filling("submodules", submodules.pending(site.path), submodules.fill)
         yield from self._filling("lfs", lfs.pending(site), lfs.fill)
         for name, row, file in approvals.wanted(site):
-            yield Plan(
+            content = (site.path / file).read_bytes()
+            plan = Plan(
                 name=name,
-                inputs=files.digest(str(site.path).encode(), (site.path / file).read_bytes()),
+                inputs=files.digest(os.fsencode(site.path), content),
                 act=partial(approvals.carry_out, site, row, file),
-                skipped=approvals.refusal(site, row, file),
             )
+            refused = "" if self._known(plan) else approvals.refusal(site, row, file)
+            yield structs.replace(plan, skipped=refused)
         yield from self._manager_plans()
         yield from self._project_plans()
 

@@ -181,7 +181,7 @@ class Carrier:
             self.task,
             self.loaded,
             self.approvals,
-            run=self.supervisor.run,
+            supervisor=self.supervisor,
             output=self.output,
             base=self.base,
         )

@@ -29,10 +29,11 @@ class Step(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Doing(Struct, frozen=True, forbid_unknown_fields=True):
-    """The step that is under way."""
+    """The step that is under way, and the tag of its processes."""
 
     name: str
     began: datetime
+    tag: str
 
 
 class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

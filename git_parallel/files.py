@@ -6,24 +6,21 @@ whole: it is made in the worktree's admin folder, where nobody would commit what
 
 import contextlib
 import errno
-import fnmatch
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from git_parallel import dotenv
-from git_parallel.git import Git
 from git_parallel.schema import Config
+from git_parallel.wanted import wanted_files
 from git_parallel.worktree import Worktree
 
-INCLUDE_FILE = ".worktreeinclude"
 FICLONE = 0x40049409  # ioctl_ficlone(2)
 TEMPORARY = "parallel-copy"  # one at a time: whoever writes it holds the lock of the bootstrap
-VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 
 
 class Brought(Struct, frozen=True):
@@ -80,77 +77,6 @@ class _Inside:
         if parent not in self.known:
             self.known[parent] = (self.top / parent).resolve().is_relative_to(self.real)
         return self.known[parent]
-
-
-def wanted_files(source: Path, config: Config) -> set[str]:
-    """The ignored files of a worktree that its siblings need too, by their paths in it."""
-    git = Git(source, GIT_OPTIONAL_LOCKS="0")
-    listed = ("ls-files", "-z", "--others", "--ignored")
-    rules = config.environment
-    patterns = [*_lines(source / INCLUDE_FILE), *rules.copy]
-    named: set[str] = set()
-    if patterns:
-        named = set(git.fields(*listed, *(f"--exclude={pattern}" for pattern in patterns)))
-        named = {name for name in named if not _is_never(name, rules.never, patterns)}
-        asked = git.run("check-ignore", "-z", "--stdin", stdin=_joined(named), ok=(0, 1))
-        named = set(asked.fields)
-    if not (source / INCLUDE_FILE).is_file():
-        ignored = git.fields(*listed, "--exclude-standard", "--directory")
-        named |= {name for name in ignored if _is_usual(source, name, config)}
-    return set(_outside_of_environments(source, (name for name in named if name)))
-
-
-def _lines(file: Path) -> list[str]:
-    """The patterns in a file of the form of gitignore(5)."""
-    try:
-        lines = os.fsdecode(file.read_bytes()).splitlines()
-    except OSError:
-        return []
-    return [line for line in lines if line.strip() and not line.startswith("#")]
-
-
-def _joined(names: Iterable[str]) -> str:
-    return "".join(f"{name}\0" for name in sorted(names))
-
-
-def _is_never(name: str, never: Iterable[str], patterns: Iterable[str]) -> bool:
-    """Whether a file is a template or a secret of production that no pattern names literally."""
-    base = name.rpartition("/")[2]
-    if not _matches(base, never):
-        return False
-    return not any(
-        pattern.lstrip("/") == (name if "/" in pattern else base) for pattern in patterns
-    )
-
-
-def _is_usual(source: Path, name: str, config: Config) -> bool:
-    if name.endswith("/"):
-        return False
-    rules, base = config.environment, name.rpartition("/")[2]
-    if _matches(base, rules.never) or not (
-        _matches(base, rules.files) or _matches(name, rules.files)
-    ):
-        return False
-    with contextlib.suppress(FileNotFoundError):
-        return (source / name).lstat().st_size <= rules.max_kib * 1024
-    return False
-
-
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _outside_of_environments(source: Path, names: Iterable[str]) -> Iterator[str]:
-    """The names that lie in no virtual environment: a copy of one would run the original's code."""
-    known: dict[str, bool] = {"": False}
-
-    def is_within(folder: str) -> bool:
-        if folder not in known:
-            above = folder.rpartition("/")[0]
-            known[folder] = is_within(above) or (source / folder / VIRTUAL_ENVIRONMENT).exists()
-        return known[folder]
-
-    return (name for name in names if not is_within(name.rstrip("/").rpartition("/")[0]))
 
 
 class _Original(Struct, frozen=True):

@@ -231,7 +231,7 @@ def _check_in(
         view.task,
         loaded,
         approvals,
-        run=supervisor.run,
+        supervisor=supervisor,
         output=output,
         base=os.environ,
     )

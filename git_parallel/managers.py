@@ -10,6 +10,7 @@ from git_parallel import files, seed
 from git_parallel.git import Git
 from git_parallel.schema import Manager
 from git_parallel.site import Site
+from git_parallel.wanted import VIRTUAL_ENVIRONMENT
 
 
 class Install(Struct, frozen=True):
@@ -156,7 +157,7 @@ def _python(site: Site, folder: str) -> str:
     """The interpreter that the main worktree's virtual environment was made with, or `python3`."""
     lines: list[str] = []
     if site.source:
-        config = site.source / folder / ".venv" / files.VIRTUAL_ENVIRONMENT
+        config = site.source / folder / ".venv" / VIRTUAL_ENVIRONMENT
         lines = config.read_text("utf-8").splitlines() if config.is_file() else []
     pairs = (line.partition("=") for line in lines)
     homes = [value.strip() for key, _, value in pairs if key.strip() == "home"]

@@ -1,13 +1,13 @@
 """Where a bootstrap works: the worktree, the tree it was made after, and how programs run there."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from git_parallel import variables
 from git_parallel.config import Loaded
-from git_parallel.process import Exit, ask
+from git_parallel.process import Exit, Supervisor, ask
 from git_parallel.repository import Repository
 from git_parallel.schema import Config
 from git_parallel.task import Task
@@ -20,7 +20,7 @@ PROOFS = Path(__file__).with_name("proofs")
 
 class Site:
     """A worktree that is being made ready: `task` is the one it belongs to, `source` the worktree
-    that it was made after, `own` its variables, `run` a supervisor's way to run a program.
+    that it was made after, `own` its variables.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Site:
         loaded: Loaded,
         approvals: Approvals,
         *,
-        run: Callable[..., Exit],
+        supervisor: Supervisor,
         output: IO[bytes],
         base: Mapping[str, str],
     ) -> None:
@@ -43,7 +43,7 @@ class Site:
         self.approvals = approvals
         self.output = output
         self.own = variables.of_worktree(repository, self.path, task, loaded, approvals)
-        self._run = run
+        self.supervisor = supervisor
         self._base = base
 
     @property
@@ -79,7 +79,7 @@ class Site:
         self.say(shown)
         place = self.path / folder
         limit = self.config.environment.timeout_min * 60
-        ended = self._run(
+        ended = self.supervisor.run(
             command,
             folder=place,
             environment=self.environment({"PWD": str(place), **(more or {})}),

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests import tools
@@ -210,6 +211,21 @@ def test_a_killed_bootstrap_of_a_runner_is_finished_by_the_next(toy: Repo) -> No
     toy.parallel("run", "x", "--wait")
     assert (path / "agent").exists()
     assert calls(path) == "two\n"
+    assert record(toy, "x")["doing"] is None
+
+
+def test_what_a_killed_bootstrap_left_running_is_ended_first(toy: Repo) -> None:
+    step = "echo $$ > ../pid; test -e ../gate || sleep 1000"
+    toy.parallel("config", "set", "environment.run", json.dumps([step]))
+    path = Path(toy.parallel("start", "x", "--no-bootstrap").stdout.strip())
+    child = subprocess.Popen([PROGRAM, "bootstrap"], cwd=path, stderr=subprocess.DEVNULL)
+    pid = until(lambda: (path.parent / "pid").exists() and (path.parent / "pid").read_text())
+    child.kill()
+    child.wait()
+    assert psutil.pid_exists(int(pid))
+    (path.parent / "gate").touch()
+    toy.parallel("bootstrap", "x")
+    assert not psutil.pid_exists(int(pid))
     assert record(toy, "x")["doing"] is None
 
 

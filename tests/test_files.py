@@ -115,6 +115,18 @@ def test_never_copies_secrets_of_production_that_nobody_named(repo: Repo, where:
     assert list(record(repo, "x")["copied"]) == [".env", ".env.production"]
 
 
+def test_looks_into_ignored_folders_only_where_a_path_leads_there(repo: Repo) -> None:
+    repo.commit(".gitignore", "node_modules/\nconfig/\n*.pem\n")
+    for name in ("a.pem", "sub/b.pem", "node_modules/x/c.pem", "config/d.pem", "config/e/f"):
+        repo.write(name, name)
+    repo.commit(".worktreeinclude", "**/*.pem\n")
+    person(repo)
+    assert list(record(repo, "x")["copied"]) == ["a.pem", "sub/b.pem"]
+    repo.commit(".worktreeinclude", "*.pem\n/config/*.pem\n")
+    bootstrap(repo)
+    assert sorted(record(repo, "x")["copied"]) == ["a.pem", "config/d.pem", "sub/b.pem"]
+
+
 def test_never_copies_out_of_a_virtual_environment(repo: Repo) -> None:
     repo.commit(".gitignore", ".venv/\n")
     repo.commit(".worktreeinclude", ".venv/\n")

@@ -58,7 +58,7 @@ def bootstrap_here(repository: Repository, worktree: Worktree) -> Done:
             repository.store.folder(worktree.slug).task() if worktree.slug else None,
             loaded,
             Trust(repository.store.state).approvals(loaded),
-            run=Supervisor(f"{repository.key}/{worktree.id}").run,
+            supervisor=Supervisor(f"{repository.key}/{worktree.id}"),
             output=log,
             base=os.environ,
         )
