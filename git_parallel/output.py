@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import IO, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from git_parallel.errors import EXIT_BUG, EXIT_INTERRUPTED, ParallelError
 
 DONE, NOTHING, WARNING, ERROR, HINT, BUSY = "✓", "○", "▲", "✗", "↳", "◎"
 COLOURS = {DONE: "32", NOTHING: "2", WARNING: "33", ERROR: "31", HINT: "36", BUSY: "34"}
+TAIL_BYTES = 1 << 16
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -151,6 +153,15 @@ def _width(text: str) -> int:
     from wcwidth import wcswidth
 
     return max(wcswidth(plain), 0) or len(plain)
+
+
+def tail(log: Path, lines: int, *, position: int = 0) -> list[str]:
+    """The last lines of a log, or of what stands behind a position of it, fit to be shown."""
+    try:
+        content = log.read_bytes()[position:][-TAIL_BYTES:]
+    except OSError:
+        return []
+    return [printable(line) for line in content.decode("utf-8", "replace").splitlines()[-lines:]]
 
 
 def age(moment: datetime) -> str:

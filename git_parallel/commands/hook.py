@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from git_parallel import cleanup, environment, output
-from git_parallel.commands import narration, render
+from git_parallel.commands import render
 from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment
 from git_parallel.process import Stopped
@@ -57,6 +57,8 @@ def _bootstrap(repository: Repository, name: str, *, new: bool) -> None:
         loaded = repository.configuration()
         if not new or worktree.slug or not loaded.config.environment.foreign:
             return
+    from git_parallel.commands import narration
+
     done = narration.bootstrap_here(repository, worktree)
     if done.steps or done.record.trouble or (new and done.record.copied):
         narration.tell_done(done, worktree)

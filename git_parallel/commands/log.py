@@ -82,14 +82,3 @@ def copy(log: Path, stream: TextIO, position: int) -> int:
 
 def _harmless(match: re.Match[bytes]) -> bytes:
     return b"" if match[1] is not None else match[0]
-
-
-def tail(log: Path, lines: int, *, position: int = 0) -> list[str]:
-    """The last lines of a log, or of what stands behind a position of it, fit to be shown."""
-    try:
-        content = log.read_bytes()[position:][-CHUNK:]
-    except OSError:
-        return []
-    return [
-        output.printable(line) for line in content.decode("utf-8", "replace").splitlines()[-lines:]
-    ]

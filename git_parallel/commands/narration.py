@@ -6,7 +6,6 @@ from pathlib import Path
 
 from git_parallel import environment, output
 from git_parallel.bootstrap import Progress, bootstrap
-from git_parallel.commands.log import tail
 from git_parallel.environment import Record, Step
 from git_parallel.process import Supervisor
 from git_parallel.repository import Repository
@@ -81,7 +80,7 @@ def tell_done(done: Done, worktree: Worktree) -> None:
         output.tell(glyph, f"{path} is ready{files}")
         return
     if trouble.outcome == environment.FAILED:
-        for line in tail(Path(record.log), TAIL, position=done.position):
+        for line in output.tail(Path(record.log), TAIL, position=done.position):
             output.narrate(f"  | {line}")
     again = f"git parallel bootstrap {worktree.slug or shlex.quote(str(path))}"
     hint = environment.way_out(trouble, again)

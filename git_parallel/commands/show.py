@@ -8,7 +8,6 @@ import click
 from git_parallel import environment, output
 from git_parallel.brief import first_line
 from git_parallel.commands import render
-from git_parallel.commands.log import tail
 from git_parallel.overview import TaskView, look
 from git_parallel.repository import find_repository
 from git_parallel.task import Run, Status
@@ -96,7 +95,7 @@ def _run_lines(view: TaskView, run: Run) -> list[str]:
         lines.append(f"  check {check.command}: {passed}, {check.seconds:g}s")
     lines.append(f"  log {view.folder.log(run.number)}")
     if run.result is Status.FAILED:
-        lines += [f"  | {line}" for line in tail(view.folder.log(run.number), TAIL)]
+        lines += [f"  | {line}" for line in output.tail(view.folder.log(run.number), TAIL)]
     return lines
 
 
@@ -120,4 +119,4 @@ def _environment_lines(view: TaskView) -> list[str]:
 
 def _tail(record: environment.Record, step: environment.Step) -> list[str]:
     blocked = step.outcome == environment.BLOCKED
-    return [] if blocked else [f"  | {line}" for line in tail(Path(record.log), TAIL)]
+    return [] if blocked else [f"  | {line}" for line in output.tail(Path(record.log), TAIL)]
