@@ -40,7 +40,8 @@ FILES = "files"
 
 class Plan(Struct, frozen=True, kw_only=True):
     """A step that may have to be done. `act` does it and says why it failed, or nothing; `blocked`
-    and `skipped` say why it is not to be done; `made` tells which folders are there of it.
+    and `skipped` say why it is not to be done; `needed`, whether its failure ends the bootstrap;
+    `made` tells which folders are there of it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     act: Callable[[], str]
     blocked: str = ""
     skipped: str = ""
+    needed: bool = True
     made: Callable[[], tuple[str, ...]] = tuple
 
 
@@ -136,7 +138,7 @@ class _Bootstrap:
             began = time.monotonic()
             reason = plan.act()
             seconds = round(time.monotonic() - began, 2)
-            outcome = FAILED if reason else OK
+            outcome = OK if not reason else FAILED if plan.needed else SKIPPED
         step = Step(
             name=plan.name,
             inputs=plan.inputs,
@@ -211,6 +213,7 @@ class _Bootstrap:
                 act=partial(str, words) if words else partial(managers.carry_out, install, site),
                 blocked="" if trusted else UNTRUSTED,
                 skipped=words if install.folder else "",
+                needed=install.manager.needed,
                 made=partial(managers.made, install, site.path),
             )
 

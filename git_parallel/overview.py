@@ -157,9 +157,8 @@ def _view(
         moved_on=bool(run and run.head and tip and run.head != tip),
         made=alive or folder.making is None,
     )
-    if status is Status.PREPARING and prepared and (doing := prepared.doing):
-        trouble = ""  # of an earlier bootstrap
-        reason = f"{doing.name}, {int((now() - doing.began).total_seconds())}s"
+    if status is Status.PREPARING and prepared and prepared.doing:
+        reason, trouble = _under_way(prepared.doing), ""  # that was of an earlier bootstrap
     return TaskView(
         task=task,
         folder=folder,
@@ -177,6 +176,10 @@ def _view(
         trouble=trouble,
         breaches=tuple(breaches(task, known.paths)) if known else (),
     )
+
+
+def _under_way(doing: environment.Doing) -> str:
+    return f"{doing.name}, {int((now() - doing.began).total_seconds())}s"
 
 
 def _environment(worktree: Worktree | None) -> tuple[environment.Record | None, str]:

@@ -218,31 +218,21 @@ def call(
     timeout_s: float | None = None,
 ) -> Exit:
     """Run a small program whose output nobody reads, and wait for it."""
-    try:
-        done = subprocess.run(
-            list(command),
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=timeout_s,
-        )
-    except subprocess.TimeoutExpired:
-        return Exit(-signal.SIGKILL, timed_out=True)
-    except (OSError, ValueError) as error:
-        return _not_started(command, error)
-    return Exit(done.returncode)
+    return ask(command, folder=folder, environment=environment, timeout_s=timeout_s)[0]
 
 
 def ask(
-    command: Sequence[str], *, folder: Path, environment: Mapping[str, str], timeout_s: float
+    command: Sequence[str],
+    *,
+    folder: Path | None,
+    environment: Mapping[str, str] | None,
+    timeout_s: float | None,
 ) -> tuple[Exit, str]:
     """Run a small program that asks nothing; returns how it ended and what it printed."""
     try:
         done = subprocess.run(
             list(command),
-            env=dict(environment),
+            env=environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

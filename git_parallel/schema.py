@@ -48,7 +48,8 @@ class Manager(_Section, frozen=True):
     `contains` is a text that the lockfile must have, `inputs` what else the result depends on,
     `makes` the folders one of which the result is, `program` what `{program}` stands for: the
     first of these that is there. `requires` are proofs that must hold before, `verify` those that
-    the result is this tree's own: programs that fail, and say why as the last they print.
+    the result is this tree's own: programs that fail, and say why as the last they print. Where it
+    is not `needed`, its failure is told and keeps nothing from going on.
     """
 
     ecosystem: str
@@ -60,6 +61,7 @@ class Manager(_Section, frozen=True):
     program: tuple[str, ...] = ()
     env: dict[str, str] = {}
     seed: Seed | None = None
+    needed: bool = True
     requires: tuple[tuple[str, ...], ...] = ()
     verify: tuple[tuple[str, ...], ...] = ()
 

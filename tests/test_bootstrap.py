@@ -72,6 +72,19 @@ def test_a_member_whose_manager_is_missing_is_left_out_and_said(toy: Repo) -> No
     toy.parallel("bootstrap", "y")
 
 
+def test_a_failed_fetch_that_is_not_needed_is_told_and_no_more(toy: Repo) -> None:
+    row = '{ecosystem = "lazy", lockfile = "lazy.lock", run = [["false"]], needed = false}'
+    toy.parallel("config", "set", "managers.lazy", row)
+    toy.commit("lazy.lock", "")
+    path = toy.start("x", "touch agent")
+    assert (path / "agent").exists()
+    step = toy.json("show", "x")["environment"]["steps"][-1]
+    assert (step["name"], step["outcome"]) == ("lazy", "skipped")
+    assert (
+        "○ lazy left out: `false` ended with exit code 1" in toy.parallel("bootstrap", "x").stderr
+    )
+
+
 def test_only_what_has_changed_is_done_again(toy: Repo) -> None:
     toy.commit("a/toy.lock", "one\n")
     path = person(toy)
