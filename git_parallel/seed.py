@@ -23,6 +23,9 @@ find . -mindepth 1 -maxdepth 1 "$@" -print0 |
 """
 
 
+DEPENDENCIES = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+
+
 class Planted(enum.Enum):
     """What was copied: nothing, something that the manager has to look over, or all of it."""
 
@@ -76,11 +79,7 @@ def _packages(file: Path) -> dict[str, Any]:
     """The packages in a lockfile of npm's, by their place in the tree
     (https://docs.npmjs.com/cli/configuring-npm/package-lock-json).
     """
-    try:
-        table = msgspec.json.decode(file.read_bytes())
-    except (OSError, msgspec.DecodeError):
-        return {}
-    packages = table.get("packages") if isinstance(table, dict) else None
+    packages = (_load(file) or {}).get("packages")
     return packages if isinstance(packages, dict) else {}
 
 
@@ -99,30 +98,30 @@ def _says_the_same(installed: dict[str, Any], locked: dict[str, Any]) -> bool:
 
 
 def _first_wrong(target: Path, locked: dict[str, Any]) -> str:
-    """The first package that is not there, or not in the version that is locked; nothing, if all
-    are. A note alone does not tell: a folder may have been deleted or changed since.
+    """The first package that is not there as it is locked; nothing, if all are. A note alone does
+    not tell: a folder may have been deleted or changed since, or a manifest not fit the lockfile.
     """
     for place, package in locked.items():
-        file = target / place / "package.json"
-        if not place or (package.get("optional") and not file.exists()):
+        manifest = _load(target / place / "package.json")
+        if manifest is None and package.get("optional"):
             continue
-        if not package.get("link") and _version_in(file) != package.get("version"):
-            return place
-        if not file.exists():
-            return place
+        if manifest is None or not _fits_lock(manifest, place, package):
+            return place or "package.json"
     return ""
 
 
-def _version_in(manifest: Path) -> str | None:
+def _fits_lock(manifest: dict[str, Any], place: str, package: dict[str, Any]) -> bool:
+    if "node_modules/" not in place:  # the project itself, or a member of it
+        return all(manifest.get(kind, {}) == package.get(kind, {}) for kind in DEPENDENCIES)
+    return bool(package.get("link")) or manifest.get("version") == package.get("version")
+
+
+def _load(file: Path) -> dict[str, Any] | None:
     try:
-        found = msgspec.json.decode(manifest.read_bytes(), type=_Manifest)
+        table = msgspec.json.decode(file.read_bytes())
     except (OSError, msgspec.DecodeError):
         return None
-    return found.version
-
-
-class _Manifest(msgspec.Struct):
-    version: str | None = None
+    return table if isinstance(table, dict) else None
 
 
 def _copy(row: Seed, site: Site, source: Path, target: Path) -> str:
