@@ -1,13 +1,15 @@
 """A preset or a plain command becomes what the runner starts."""
 
+import re
 import shutil
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from git_parallel.config import Loaded
-from git_parallel.errors import ParallelError
+from git_parallel.errors import ParallelError, UsageError
 from git_parallel.schema import Agent
 from git_parallel.trust import Approvals
 
@@ -15,10 +17,11 @@ MAX_ARGUMENT_BYTES = 120_000  # Linux takes 128 KiB in one argument (MAX_ARG_STR
 
 
 class Call(Struct, frozen=True):
-    """A command line, and whether the brief goes to its standard input."""
+    """A command line, whether the brief goes to its standard input, and its own variables."""
 
     command: tuple[str, ...]
     stdin: bool
+    variables: Mapping[str, str] = {}
 
 
 def choose(loaded: Loaded, name: str | None, approvals: Approvals) -> str:
@@ -52,6 +55,34 @@ def choose(loaded: Loaded, name: str | None, approvals: Approvals) -> str:
     return wanted
 
 
+def command_of(
+    name: str, preset: Agent, *, model: str | None, effort: str | None, session: str | None
+) -> tuple[tuple[str, ...], str | None]:
+    """The command line of a preset, and the session that it will be known by, if that is ours to
+    choose. `session` is the conversation to go on with, where the agent can. Raises UsageError.
+    """
+    command = preset.resume if session and preset.resume else preset.command
+    for option, value, words in (("model", model, preset.model), ("effort", effort, preset.effort)):
+        if value is None:
+            continue
+        if not words:
+            raise UsageError(f"the agent `{name}` takes no {option}", hint="git parallel config")
+        command += tuple(word.replace(f"{{{option}}}", value) for word in words)
+    if not any("{session}" in word for word in command):
+        return command, None
+    known = session or str(uuid.uuid4())
+    return tuple(word.replace("{session}", known) for word in command), known
+
+
+def unready(preset: Agent, said: str, *, failed: bool) -> str:
+    """Why an agent can't work, in its own words, by what its preflight said; or nothing."""
+    preflight = preset.preflight
+    if preflight is None or not (failed or not re.search(preflight.says, said, re.IGNORECASE)):
+        return ""
+    lines = [line.strip() for line in said.splitlines() if any(c.isalpha() for c in line)]
+    return lines[0] if lines else f"`{' '.join(preflight.ask)}` failed"
+
+
 def call_of(preset: Agent | None, command: tuple[str, ...], brief: Path) -> Call:
     """What to start; a command that is nobody's preset gets the brief on its standard input.
 
@@ -65,6 +96,5 @@ def call_of(preset: Agent | None, command: tuple[str, ...], brief: Path) -> Call
         value = brief.read_text("utf-8", "surrogateescape")
         if len(value.encode("utf-8", "surrogateescape")) > MAX_ARGUMENT_BYTES:
             raise ParallelError(f"the prompt is too long for an argument of `{command[0]}`")
-    return Call(
-        tuple(word.replace("{brief}", value) for word in command), stdin=preset.prompt == "stdin"
-    )
+    filled = tuple(word.replace("{brief}", value) for word in command)
+    return Call(filled, stdin=preset.prompt == "stdin", variables=preset.env)

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,20 +9,31 @@ from typing import IO, Any
 
 from msgspec import structs
 
-from git_parallel import agent, brief, config, environment, notice, tree, variables
+from git_parallel import (
+    agent,
+    brief,
+    config,
+    environment,
+    events,
+    notice,
+    tree,
+    variables,
+)
 from git_parallel.bootstrap import bootstrap
 from git_parallel.changes import breaches, changes_between
 from git_parallel.checks import run_checks
 from git_parallel.errors import ParallelError
 from git_parallel.git import QUIET_HOOKS
 from git_parallel.lock import Lock
+from git_parallel.neighbours import neighbours
 from git_parallel.process import Exit, Stopped, Supervisor
-from git_parallel.repository import Repository
+from git_parallel.repository import Repository, hide
 from git_parallel.schema import Config, Notify
 from git_parallel.site import Site
 from git_parallel.store import TaskFolder
-from git_parallel.task import Check, Phase, Run, Status, now
+from git_parallel.task import Check, Outcome, Phase, Run, Status, now
 from git_parallel.trust import Approvals, Trust
+from git_parallel.verdict import unchanged, why_failed
 from git_parallel.worktree import Worktree
 
 POLL_S = 0.2
@@ -152,12 +162,21 @@ class Carrier:
         if self.run.bootstrap:
             self._prepare()
         ended = self._run_agent(worktree)
-        if reason := _why_failed(ended, self.rules.runs.timeout_min):
+        outcome = self._read_outcome()
+        if reason := why_failed(ended, outcome, self.rules.runs.timeout_min):
             self._end(Status.FAILED, reason, exit_code=ended.code)
             return
         self._update(phase=Phase.COLLECTING, exit_code=0)
         self._collect(worktree)
         self._judge(worktree)
+
+    def _read_outcome(self) -> Outcome:
+        """What the agent's own events say, kept with the run."""
+        log = self.folder.log(self.run.number)
+        outcome = events.read(log, self.run.output, self.run.offset)
+        if outcome != Outcome():
+            self._update(outcome=outcome, session=outcome.session or self.run.session)
+        return outcome
 
     def _worktree(self) -> Worktree:
         worktree = self.repository.worktree_of(self.task.slug)
@@ -197,14 +216,23 @@ class Carrier:
     def _run_agent(self, worktree: Worktree) -> Exit:
         prompt = self.folder.prompt(self.run.number)
         preset = self.rules.agents[self.run.agent] if self.run.agent else None
+        self._tell_of_neighbours()
         call = agent.call_of(preset, self.run.command, self.folder.brief)
-        self._update(phase=Phase.RUNNING, detail="")
+        for pattern in preset.leaves if preset else ():
+            hide(self.repository.common, pattern)
+        self._update(
+            phase=Phase.RUNNING,
+            detail="",
+            output=preset.output if preset else "text",
+            offset=self.output.seek(0, os.SEEK_END),
+            stalled_s=self.rules.runs.stalled_min * 60,
+        )
         stdin = self.folder.brief if call.stdin and prompt.exists() else Path(os.devnull)
         with open(stdin, "rb") as told:
             ended = self.supervisor.run(
                 call.command,
                 folder=worktree.path.resolve(),
-                environment=self._environment(worktree),
+                environment={**self._environment(worktree), **call.variables},
                 output=self.output,
                 stdin=told,
                 timeout_s=self.rules.runs.timeout_min * 60,
@@ -212,6 +240,15 @@ class Carrier:
         for left in ended.ended_leftovers:
             self._say(f"── ended {left}, which the command left running")
         return ended
+
+    def _tell_of_neighbours(self) -> None:
+        """Write into the brief who works beside this task, where somebody does."""
+        if not self.folder.prompt(self.run.number).exists():
+            return
+        if beside := neighbours(self.repository, self.task):
+            template = brief.load_template(self.repository.place, self.rules.brief.template)
+            checks = self.rules.checks.run
+            brief.write(self.folder, self.run.number, template, checks, beside)
 
     def _collect(self, worktree: Worktree) -> None:
         """Commit what the command left uncommitted; raises ParallelError where that can't be."""
@@ -249,7 +286,8 @@ class Carrier:
         pair = (self.task.base, head or self.task.base)
         change = changes_between(self.repository.git, [pair])[pair]
         if not change.entries:
-            self._end(Status.EMPTY, "it changed nothing")
+            result, reason = unchanged(self.run.outcome)
+            self._end(result, reason, hint=f"git parallel log {self.task.name}")
             return
         broken = tuple(breaches(self.task, change.paths))
         checks, reason = self._check(worktree)
@@ -284,13 +322,3 @@ class Carrier:
             if worktree and worktree.intact and not self.folder.alive:
                 git = self.repository.git_in(worktree.path)
                 git.run("update-index", "-q", "--refresh", ok=(0, 1))
-
-
-def _why_failed(ended: Exit, limit_min: float) -> str:
-    if ended.words:
-        return ended.words
-    if ended.timed_out:
-        return f"it ran longer than {limit_min:g} min"
-    if ended.code < 0:
-        return f"it was ended by {signal.Signals(-ended.code).name}"
-    return f"it ended with exit code {ended.code}" if ended.code else ""

@@ -32,6 +32,7 @@ COMMANDS = {
     "init": "install the hooks in this repository",
     "hooks": "install, uninstall or inspect the hooks",
     "config": "show the configuration and where each key comes from",
+    "doctor": "see what would keep agents from working here",
     "demo": "see the whole story on a throw-away repository",
 }
 

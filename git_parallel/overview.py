@@ -5,12 +5,13 @@ can't be stale; what follows from files and locks is asked anew each time.
 """
 
 import contextlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import early, environment, evidence, records
+from git_parallel import early, environment, events, evidence, records
 from git_parallel.changes import breaches, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
@@ -150,13 +151,17 @@ def _view(
     known = facts.get(task.slug)
     prepared, unready = _environment(worktree)
     trouble = _trouble(task, worktree, branch, has_target=target is not None) or unready
+    log = folder.log(run.number) if run and alive else None
     status, reason = status_of(
         run,
         alive=alive,
+        silent_s=_silent_s(log),
         merged=bool(known and known.evidence),
         moved_on=bool(run and run.head and tip and run.head != tip),
         made=alive or folder.making is None,
     )
+    if status is Status.RUNNING and run and log and not reason:
+        reason = events.last_action(log, run.output)
     if status is Status.PREPARING and prepared and prepared.doing:
         reason, trouble = _under_way(prepared.doing), ""  # that was of an earlier bootstrap
     return TaskView(
@@ -176,6 +181,14 @@ def _view(
         trouble=trouble,
         breaches=tuple(breaches(task, known.paths)) if known else (),
     )
+
+
+def _silent_s(log: Path | None) -> float:
+    """For how many seconds nothing was written to a log."""
+    try:
+        return time.time() - log.stat().st_mtime if log else 0.0
+    except OSError:
+        return 0.0
 
 
 def _under_way(doing: environment.Doing) -> str:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -244,6 +244,47 @@ def ask(
     except (OSError, ValueError) as error:
         return _not_started(command, error), ""
     return Exit(done.returncode), os.fsdecode(done.stdout)
+
+
+@contextlib.contextmanager
+def asking(
+    command: Sequence[str], *, folder: Path, environment: Mapping[str, str]
+) -> Iterator[Callable[[float], tuple[Exit, str]]]:
+    """Ask a small program while something else goes on; what is yielded waits for so many seconds
+    at most, and returns how it ended and what it printed. At the end it is there no more.
+    """
+    try:
+        child = subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        unstarted = _not_started(command, error)
+        yield lambda _: (unstarted, "")
+        return
+
+    def answer(timeout_s: float) -> tuple[Exit, str]:
+        try:
+            said = child.communicate(timeout=timeout_s)[0]
+        except subprocess.TimeoutExpired:
+            words = f"`{' '.join(command)}` says nothing for {timeout_s:g} s"
+            return Exit(-signal.SIGKILL, words=words, timed_out=True), ""
+        return Exit(child.returncode), os.fsdecode(said)
+
+    try:
+        yield answer
+    finally:
+        if child.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        if child.stdout:
+            child.stdout.close()
 
 
 def foreground(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Exit:

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from git_parallel import brief, notice, process, records, tree
+from git_parallel import notice, process, tree
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
 from git_parallel.process import Supervisor
 from git_parallel.repository import Repository, repository_at
-from git_parallel.schema import Config
 from git_parallel.store import TaskFolder
 from git_parallel.task import Phase, Run, Status, now
 
@@ -40,7 +39,12 @@ class Spec(msgspec.Struct, frozen=True):
 
 
 def new_run(
-    number: int, *, agent_name: str | None, command: tuple[str, ...], bootstrap: bool
+    number: int,
+    *,
+    agent_name: str | None,
+    command: tuple[str, ...],
+    bootstrap: bool,
+    session: str | None = None,
 ) -> Run:
     """The record of a run that stands in line."""
     return Run(
@@ -48,18 +52,10 @@ def new_run(
         agent=agent_name,
         command=command,
         bootstrap=bootstrap,
+        session=session,
         phase=Phase.QUEUED,
         queued=now(),
     )
-
-
-def write_brief(folder: TaskFolder, number: int, prompt: bytes | None, rules: Config) -> None:
-    """Keep what the user asked, byte for byte, and what the agent will be told."""
-    if prompt is not None:
-        records.write(folder.prompt(number), prompt)
-    text = None if prompt is None else prompt.decode("utf-8", "surrogateescape")
-    told = brief.compose(folder.task(), text, rules.checks.run)
-    records.write(folder.brief, told.encode("utf-8", "surrogateescape"), durable=False)
 
 
 def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | None) -> None:

@@ -109,11 +109,28 @@ class Runs(_Section, frozen=True):
 
     limit: int
     timeout_min: float
+    stalled_min: float
 
     @property
     def at_once(self) -> int:
         """How many runs may be under way; agents mostly wait, so four even on a small machine."""
         return self.limit if self.limit > 0 else max(4, os.cpu_count() or 1)
+
+
+class Brief(_Section, frozen=True):
+    """What agents are told: the file of the template, or nothing for ours."""
+
+    template: str = ""
+
+
+class Preflight(_Section, frozen=True):
+    """Whether an agent could work: `ask` fails, or prints nothing that matches `says`, where it
+    could not, and `login` is the command line that helps then.
+    """
+
+    ask: tuple[str, ...]
+    says: str = ""
+    login: str = ""
 
 
 class Notify(_Section, frozen=True):
@@ -138,10 +155,21 @@ class Cleanup(_Section, frozen=True):
 
 
 class Agent(_Section, frozen=True):
-    """How a program is called to work on a task; `prompt` is "stdin", "file" or "argument"."""
+    """How a program is called to work on a task: `command` without questions, `resume` to go on
+    with a conversation (`{session}`); `prompt` is "stdin", "file" or "argument". `model` and
+    `effort` are what is added where one is named (`{model}`, `{effort}`), `output` the form of its
+    events, `leaves` what it leaves lying about.
+    """
 
     command: tuple[str, ...]
     prompt: str = "stdin"
+    resume: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    effort: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    output: Literal["text", "claude", "codex", "gemini", "opencode", "copilot"] = "text"
+    leaves: tuple[str, ...] = ()
+    preflight: Preflight | None = None
 
 
 class Regenerable(_Section, frozen=True):
@@ -160,6 +188,7 @@ class Config(_Section, frozen=True):
     approvals: dict[str, Approval]
     checks: Checks
     runs: Runs
+    brief: Brief
     notify: Notify
     merge: Merge
     cleanup: Cleanup

@@ -70,6 +70,18 @@ class Task(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     never: tuple[str, ...] = ()
 
 
+class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an agent's own events come to; `limited` says when a limit of its service ends."""
+
+    session: str | None = None
+    error: str = ""
+    limited: str = ""
+    denied: tuple[str, ...] = ()
+    cost_usd: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
 class Check(Struct, frozen=True, forbid_unknown_fields=True):
     """A command that had to pass, and how it ended; None is "did not run"."""
 
@@ -79,7 +91,9 @@ class Check(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One execution on a task. `exit_code` is negative for a signal, as in Python's subprocess."""
+    """One execution on a task. `exit_code` is negative for a signal, as in Python's subprocess;
+    `offset` is where in the log the command's part begins, `output` the form of its events.
+    """
 
     version: int = 1
     number: int
@@ -88,6 +102,11 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     phase: Phase
     queued: datetime
     bootstrap: bool = True
+    output: str = "text"
+    offset: int = 0
+    session: str | None = None
+    outcome: Outcome | None = None
+    stalled_s: float = 0.0
     prompt: str | None = None
     detail: str = ""
     pid: int | None = None
@@ -161,13 +180,22 @@ def slug_of(name: TaskName, taken: frozenset[str]) -> Slug:
 
 
 def status_of(
-    run: Run | None, *, alive: bool, merged: bool, moved_on: bool, made: bool = True
+    run: Run | None,
+    *,
+    alive: bool,
+    merged: bool,
+    moved_on: bool,
+    made: bool = True,
+    silent_s: float = 0.0,
 ) -> tuple[Status, str]:
     """A task's status and the reason to show beside it.
 
     `alive`: somebody holds the lock of its run. `merged`: there is evidence that its tip landed.
     `moved_on`: its branch is not where its last run left it. `made`: its `start` came to its end.
+    `silent_s`: for how many seconds its run has printed nothing.
     """
+    if alive and run and run.phase is Phase.RUNNING and 0 < run.stalled_s <= silent_s:
+        return Status.STALLED, f"it has printed nothing for {int(silent_s // 60)} min"
     if alive:
         return (run.phase.status, run.detail) if run else (Status.PREPARING, "")
     if not made:

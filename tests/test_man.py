@@ -18,7 +18,7 @@ from tests.conftest import run
 TOP = Path(__file__).parents[1]
 PAGE = TOP / "man" / "git-parallel.1"
 GITS_OWN = {"--help", "--version"}
-NOT_YET = {Status.WAITING, Status.STALLED}
+NOT_YET = {Status.WAITING}
 
 
 def text() -> str:

@@ -1,10 +1,11 @@
 """The parts that need no git: names, status, history, patterns, briefs."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from git_parallel.brief import compose, first_line
+from git_parallel.brief import Neighbour, compose, first_line, load_template
 from git_parallel.changes import breaches
 from git_parallel.commands.log import DANGEROUS, _harmless
 from git_parallel.errors import UsageError
@@ -149,11 +150,33 @@ def test_holds_paths_against_constraints(
 
 def test_briefs_with_the_prompt_first_and_whole() -> None:
     prompt = 'Fix "it"\n\n\tnow 🎉 \udcff'
-    told = compose(task(touch=("src",)), prompt, ["make test"])
-    assert told.startswith(prompt + "\n\n---\n")
-    assert "`parallel/x`" in told
-    assert "src" in told
-    assert "make test" in told
+    beside = [
+        Neighbour("y", "Mend the door\nand more", tuple("abcdefgh"), ()),
+        Neighbour("z", None, (), ("docs/**",)),
+    ]
+    told = compose(load_template(Path(), ""), task(touch=("src",)), prompt, ["make test"], beside)
+    assert told == (
+        f"{prompt}\n\n---\n\n"
+        "- You work on the branch `parallel/x`, in a git worktree of your own: this folder.\n"
+        "- Stay in this folder: other people and agents work beside it.\n"
+        "- Commit your work to this branch. Do not push, do not switch branches, do not merge.\n"
+        "- Change only files that match: src\n"
+        "- This must pass before you finish: make test\n"
+        "- Work goes on beside yours, leave it its files: `y` (Mend the door), which has changed"
+        " a, b, c, d, e, f and 2 more\n"
+        "- Work goes on beside yours, leave it its files: `z`, which may change docs/**\n"
+    )
+
+
+def test_a_brief_without_a_prompt_begins_with_the_rules() -> None:
+    told = compose(load_template(Path(), ""), task(), None, [])
+    assert told.startswith("- You work on the branch `parallel/x`")
+    assert told.endswith("do not merge.\n")
+
+
+def test_a_template_is_filled_once() -> None:
+    told = compose("{task} into {target}: {prompt}\n{checks}\nend", task(), "{branch} {x}", [])
+    assert told == "x into main: {branch} {x}\nend\n"
 
 
 def test_cuts_a_prompt_to_a_line() -> None:

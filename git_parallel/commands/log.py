@@ -1,14 +1,15 @@
 """`git parallel log`: what a run printed."""
 
+import functools
 import re
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import click
 
-from git_parallel import output
+from git_parallel import events, output
 from git_parallel.errors import ParallelError
 from git_parallel.overview import find_folder
 from git_parallel.repository import find_repository
@@ -28,8 +29,11 @@ DANGEROUS = re.compile(
 @click.argument("task")
 @click.option("-f", "--follow", "following", is_flag=True, help="Go on until the run ends.")
 @click.option("--run", "number", type=click.IntRange(min=0), help="Another run than the last one.")
-def command(task: str, number: int | None, *, following: bool) -> None:
-    """Show what a run printed: its environment, its command, its checks."""
+@click.option("--raw", is_flag=True, help="As the agent printed it.")
+def command(task: str, number: int | None, *, following: bool, raw: bool) -> None:
+    """Show what a run printed: its environment, its command, its checks. The events of an agent
+    are shown as what it said and which tools it ran.
+    """
     repository = find_repository(Path.cwd())
     folder, record = find_folder(repository, task)
     if number is None:
@@ -40,44 +44,103 @@ def command(task: str, number: int | None, *, following: bool) -> None:
         runs = ", ".join(str(run.number) for run in folder.runs())
         hint = f"it had these: {runs}" if runs else f"git parallel show {record.name}"
         raise ParallelError(f"`{record.name}` has no log of run {number}", hint=hint)
+    printer = Printer(folder, number, sys.stdout, raw=raw)
     if following:
-        follow(folder, sys.stdout, log=log)
+        _follow(folder, printer)
     else:
-        copy(log, sys.stdout, 0)
+        printer.print()
 
 
-def follow(folder: TaskFolder, stream: TextIO, *, log: Path | None = None) -> None:
+def follow(folder: TaskFolder, stream: TextIO) -> None:
     """Print the log of a task's last run until nobody works on the task any more."""
-    position = 0
+    last = folder.last_run()
+    _follow(folder, Printer(folder, last.number if last else 0, stream, raw=False))
+
+
+def _follow(folder: TaskFolder, printer: "Printer") -> None:
     while True:
         alive = folder.alive
-        if log is None:
-            last = folder.last_run()
-            log = folder.log(last.number if last else 0)
-        position = copy(log, stream, position)
+        printer.print(whole=not alive)
         if not alive:
             return
         time.sleep(POLL_S)
 
 
-def copy(log: Path, stream: TextIO, position: int) -> int:
-    """Print a log from a position on, harmless where it goes to a terminal; returns its end."""
-    safe = stream.isatty()
-    stream.flush()
-    try:
-        file = log.open("rb")
-    except FileNotFoundError:
-        return position
-    with file:
-        file.seek(position)
+class Printer:
+    """Prints a log from where it stopped last, harmless where it goes to a terminal; the events of
+    an agent as people read them, unless they are wanted raw.
+    """
+
+    def __init__(self, folder: TaskFolder, number: int, stream: TextIO, *, raw: bool) -> None:
+        self.log = folder.log(number)
+        self.folder = folder
+        self.number = number
+        self.stream = stream
+        self.raw = raw
+        self.position = 0
+
+    @functools.cached_property
+    def form(self) -> str:
+        """The form of the run's events, once it is known."""
+        runs = [run for run in self.folder.runs() if run.number == self.number]
+        return runs[0].output if runs else "text"
+
+    def print(self, *, whole: bool = True) -> None:
+        """Print what is new; of an agent's events only whole lines, unless all of it is `whole`."""
+        self.stream.flush()
         try:
-            while chunk := file.read(CHUNK):
-                stream.buffer.write(DANGEROUS.sub(_harmless, chunk) if safe else chunk)
-            stream.buffer.flush()
-        except BrokenPipeError as error:  # nobody reads it any more
-            output.mute(stream)
-            raise click.exceptions.Exit(0) from error
-        return file.tell()
+            file = self.log.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            file.seek(self.position)
+            try:
+                self._copy(file, whole=whole)
+                self.stream.buffer.flush()
+            except BrokenPipeError as error:  # nobody reads it any more
+                output.mute(self.stream)
+                raise click.exceptions.Exit(0) from error
+
+    def _copy(self, file: BinaryIO, *, whole: bool) -> None:
+        if not self.raw:
+            self.__dict__.pop("form", None)  # the runner may have said it meanwhile
+        readable = not self.raw and self.form != "text"
+        while chunk := file.readline() if readable else file.read(CHUNK):
+            if readable and not whole and not chunk.endswith(b"\n"):
+                return  # the rest of the line is still to come
+            self.position += len(chunk)
+            self._write(self._told(chunk) if readable else chunk)
+
+    def _told(self, line: bytes) -> bytes:
+        """A line as people read it; one that is no event stays as it is."""
+        if not line.startswith(b'{"'):
+            return line
+        told = [_shown(event, self.stream) for event in events.parse(self.form, line)]
+        return "".join(f"{words}\n" for words in told if words).encode("utf-8", "surrogateescape")
+
+    def _write(self, content: bytes) -> None:
+        safe = self.stream.isatty()
+        self.stream.buffer.write(DANGEROUS.sub(_harmless, content) if safe else content)
+
+
+MARKS = {
+    "ran": (output.BUSY, "▸"),
+    "failed": (output.ERROR, output.ERROR),
+    "denied": (output.WARNING, f"{output.WARNING} denied:"),
+    "error": (output.ERROR, f"{output.ERROR} error:"),
+}
+
+
+def _shown(event: events.Event, stream: TextIO) -> str:
+    text = output.printable(event.text)
+    if event.kind == "said":
+        return text
+    if event.kind in MARKS:
+        glyph, mark = MARKS[event.kind]
+        return f"{output.paint(mark, glyph, stream)} {text}"
+    if event.kind == "cost" and event.amount:
+        return f"{output.NOTHING} cost {event.amount:.2f} USD"
+    return ""
 
 
 def _harmless(match: re.Match[bytes]) -> bytes:

@@ -3,6 +3,8 @@
 import sys
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from git_parallel import output
 from git_parallel.overview import TaskView
 from git_parallel.repository import Repository
@@ -88,6 +90,11 @@ def run_json(view: TaskView, run: Run) -> dict[str, Any]:
         answer |= {"ended": run.ended, "exit_code": run.exit_code}
     if run.checks:
         answer["checks"] = list(run.checks)
+    if run.session:
+        answer["session"] = run.session
+    if run.outcome:
+        told = msgspec.to_builtins(run.outcome)
+        answer["outcome"] = {key: value for key, value in told.items() if value}
     return answer
 
 

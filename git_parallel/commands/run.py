@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import click
+from msgspec import structs
 
 from git_parallel import runner
-from git_parallel.commands.start import ask_for_trust, choose, finish, read_prompt
+from git_parallel.commands import choice
+from git_parallel.commands.start import ask_for_trust, finish
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UnsafeError, UsageError
 from git_parallel.lock import Lock
@@ -22,6 +24,8 @@ LOCK_WAIT_S = 1.0
 @click.option("-m", "--message", "text", metavar="TEXT", help="What the agent is asked to do now.")
 @click.option("-F", "--file", "file", metavar="FILE", help="Read that from a file, `-` for stdin.")
 @click.option("--agent", "agent_name", metavar="NAME", help="The agent to run.")
+@click.option("--model", metavar="NAME", help="The model that it is to use.")
+@click.option("--effort", metavar="LEVEL", help="The effort that it is to make.")
 @click.option("--no-bootstrap", is_flag=True, help="Leave the environment as it is.")
 @click.option("--wait", is_flag=True, help="Follow the run to its end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
@@ -32,6 +36,8 @@ def command(
     text: str | None,
     file: str | None,
     agent_name: str | None,
+    model: str | None,
+    effort: str | None,
     *,
     no_bootstrap: bool,
     wait: bool,
@@ -40,7 +46,7 @@ def command(
     """Run an agent or a command on a task once more: what ran last, where nothing else is named."""
     repository = find_repository(Path.cwd())
     folder, record = find_folder(repository, task)
-    prompt = read_prompt(text, file)
+    wish = choice.Wish(agent_name, model, effort, choice.read_prompt(text, file), words)
     if words == ():
         raise UsageError("there is no command after `--`")
     loaded = repository.configuration()
@@ -48,13 +54,13 @@ def command(
     lock = take(repository, folder, record)
     with lock:
         last = folder.last_run()
-        chosen, prompt = _chosen(repository, loaded, folder, last, agent_name, prompt, words)
+        chosen, prompt = _chosen(repository, loaded, folder, last, wish)
         number = last.number + 1 if last else 1
-        run = runner.new_run(
-            number, agent_name=chosen[0], command=chosen[1], bootstrap=not no_bootstrap
-        )
+        run = chosen.run(number, bootstrap=not no_bootstrap)
+        with choice.preflight(repository, loaded, chosen) as make_sure:
+            make_sure()
         folder.seen()
-        runner.write_brief(folder, number, prompt, loaded.config)
+        choice.keep_brief(repository, folder, number, prompt, loaded)
         runner.launch(repository, folder, lock, run)
     worktree = repository.worktree_of(record.slug)
     path = str(worktree.path) if worktree else record.path
@@ -79,20 +85,23 @@ def take(repository: Repository, folder: TaskFolder, task: Task) -> Lock:
 
 
 def _chosen(
-    repository: Repository,
-    loaded: Loaded,
-    folder: TaskFolder,
-    last: Run | None,
-    agent_name: str | None,
-    prompt: bytes | None,
-    words: tuple[str, ...] | None,
-) -> tuple[tuple[str | None, tuple[str, ...]], bytes | None]:
-    """What to run and with which prompt; what is not named is as it was."""
-    if prompt is None and last and folder.prompt(last.number).exists():
-        prompt = folder.prompt(last.number).read_bytes()
-    if words or agent_name or last is None:
-        chosen = choose(repository, loaded, agent_name, prompt, words)
-        if chosen is None:
-            raise ParallelError("there is nothing to run again", hint="-m TEXT, or -- COMMAND")
-        return chosen, prompt
-    return (last.agent, last.command), prompt
+    repository: Repository, loaded: Loaded, folder: TaskFolder, last: Run | None, wish: choice.Wish
+) -> tuple[choice.Chosen, bytes | None]:
+    """What to run and with which prompt; what is not named is as it was. A new prompt for the agent
+    that ran last goes on with its conversation, where it can.
+    """
+    named = wish.agent or wish.model or wish.effort
+    follows_up = wish.prompt is not None
+    if last and wish.agent is None and last.agent in loaded.config.agents:
+        wish = structs.replace(wish, agent=last.agent if follows_up or named else None)
+    before = folder.prompt(last.number) if last else None
+    if wish.prompt is None and before and before.exists():
+        wish = structs.replace(wish, prompt=before.read_bytes())
+    if last and not (wish.words or wish.agent):
+        return choice.Chosen(last.agent, last.command, last.session), wish.prompt
+    same = last is not None and last.agent == wish.agent and follows_up
+    session = last.session if last and same and not wish.words else None
+    chosen = choice.choose(repository, loaded, wish, session=session)
+    if chosen is None:
+        raise ParallelError("there is nothing to run again", hint="-m TEXT, or -- COMMAND")
+    return chosen, wish.prompt

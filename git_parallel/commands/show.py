@@ -10,7 +10,7 @@ from git_parallel.brief import first_line
 from git_parallel.commands import render
 from git_parallel.overview import TaskView, look
 from git_parallel.repository import find_repository
-from git_parallel.task import Run, Status
+from git_parallel.task import Outcome, Run, Status
 
 TAIL = 10
 
@@ -93,10 +93,21 @@ def _run_lines(view: TaskView, run: Run) -> list[str]:
     for check in run.checks:
         passed = {0: "passed", None: "did not run"}.get(check.exit_code, "failed")
         lines.append(f"  check {check.command}: {passed}, {check.seconds:g}s")
+    if run.outcome:
+        lines += _outcome_lines(run.outcome)
     lines.append(f"  log {view.folder.log(run.number)}")
     if run.result is Status.FAILED:
         lines += [f"  | {line}" for line in output.tail(view.folder.log(run.number), TAIL)]
     return lines
+
+
+def _outcome_lines(outcome: Outcome) -> list[str]:
+    """What an agent told of itself: what was denied to it, and what it used up."""
+    lines = [f"  denied {output.printable(call)}" for call in outcome.denied]
+    used = [f"cost {outcome.cost_usd:.2f} USD"] if outcome.cost_usd else []
+    if outcome.input_tokens or outcome.output_tokens:
+        used.append(f"{outcome.input_tokens or 0} tokens in, {outcome.output_tokens or 0} out")
+    return lines + ([f"  {', '.join(used)}"] if used else [])
 
 
 def _environment_lines(view: TaskView) -> list[str]:

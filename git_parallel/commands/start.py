@@ -1,6 +1,5 @@
 """`git parallel start`: make a task and set to work on it."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from git_parallel import hooks, output, runner
+from git_parallel.commands import choice
 from git_parallel.config import Loaded
 from git_parallel.creation import Created, creating
 from git_parallel.draft import Request
@@ -29,6 +29,8 @@ GOOD = (Status.READY, Status.MERGED)
 @click.option("-m", "--message", "text", metavar="TEXT", help="What the agent is asked to do.")
 @click.option("-F", "--file", "file", metavar="FILE", help="Read that from a file, `-` for stdin.")
 @click.option("--agent", "agent_name", metavar="NAME", help="The agent to run.")
+@click.option("--model", metavar="NAME", help="The model that it is to use.")
+@click.option("--effort", metavar="LEVEL", help="The effort that it is to make.")
 @click.option("--touch", multiple=True, metavar="GLOB", help="A path that the task may change.")
 @click.option("--never", multiple=True, metavar="GLOB", help="A path that it must not change.")
 @click.option("--target", metavar="BRANCH", help="The branch that it will be merged into.")
@@ -45,6 +47,8 @@ def command(
     text: str | None,
     file: str | None,
     agent_name: str | None,
+    model: str | None,
+    effort: str | None,
     touch: tuple[str, ...],
     never: tuple[str, ...],
     target: str | None,
@@ -63,11 +67,12 @@ def command(
     parse_name(task)
     if words == ():
         raise UsageError("there is no command after `--`", hint="git parallel start x -- make")
-    prompt = read_prompt(text, file)
+    prompt = choice.read_prompt(text, file)
     repository = find_repository(Path.cwd())
     settings = repository.settings()
     loaded = repository.configuration()
-    chosen = choose(repository, loaded, agent_name, prompt, words)
+    wish = choice.Wish(agent_name, model, effort, prompt, words)
+    chosen = choice.choose(repository, loaded, wish)
     ask_for_trust(repository, loaded)
     request = Request(
         name=task,
@@ -79,11 +84,13 @@ def command(
         never=never,
         carry=carry,
     )
-    with creating(repository, request, settings, loaded.config.target) as created:
-        run = chosen and runner.new_run(
-            1, agent_name=chosen[0], command=chosen[1], bootstrap=not no_bootstrap
-        )
-        runner.write_brief(created.folder, 1, prompt, loaded.config)
+    with (
+        choice.preflight(repository, loaded, chosen) as make_sure,
+        creating(repository, request, settings, loaded.config.target) as created,
+    ):
+        run = chosen.run(1, bootstrap=not no_bootstrap) if chosen else None
+        choice.keep_brief(repository, created.folder, 1, prompt, loaded)
+        make_sure()
         if run or not no_bootstrap:
             runner.launch(repository, created.folder, created.lock, run)
         else:
@@ -93,48 +100,6 @@ def command(
     repository.store.remember_target(created.task.target, created.target_tip)
     _tell(created, chosen)
     return finish(repository, created.folder, created.task.path, wait=wait, as_json=as_json)
-
-
-def read_prompt(text: str | None, file: str | None) -> bytes | None:
-    """The prompt as bytes, from the options that give it; raises ParallelError."""
-    if text is not None and file is not None:
-        raise UsageError("-m and -F can't be used together")
-    if text is not None:
-        prompt = os.fsencode(text)
-    elif file == "-":
-        prompt = sys.stdin.buffer.read()
-    elif file is not None:
-        try:
-            prompt = Path(file).read_bytes()
-        except OSError as error:
-            raise ParallelError(f"{file} can't be read: {error.strerror}") from error
-    else:
-        return None
-    if not prompt.strip():
-        raise UsageError("the prompt is empty")
-    return prompt
-
-
-def choose(
-    repository: Repository,
-    loaded: Loaded,
-    name: str | None,
-    prompt: bytes | None,
-    words: tuple[str, ...] | None,
-) -> tuple[str | None, tuple[str, ...]] | None:
-    """What is to run: a preset's name and command line, a plain command, or nothing."""
-    if words:
-        if name:
-            raise UsageError("--agent and a command can't be used together")
-        return None, words
-    if name is None and prompt is None:
-        return None
-    if prompt is None:
-        raise UsageError("an agent needs a prompt", hint="-m TEXT or -F FILE")
-    from git_parallel import agent
-
-    preset = agent.choose(loaded, name, Trust(repository.store.state).approvals(loaded))
-    return preset, loaded.config.agents[preset].command
 
 
 def install_hooks(repository: Repository, settings: dict[str, str]) -> None:
@@ -172,7 +137,7 @@ def ask_for_trust(repository: Repository, loaded: Loaded) -> None:
     output.tell(output.HINT, "git parallel trust")
 
 
-def _tell(created: Created, chosen: tuple[str | None, tuple[str, ...]] | None) -> None:
+def _tell(created: Created, chosen: choice.Chosen | None) -> None:
     task = created.task
     if created.cleared:
         output.tell(
@@ -184,7 +149,7 @@ def _tell(created: Created, chosen: tuple[str | None, tuple[str, ...]] | None) -
     if chosen is None:
         output.tell(output.DONE, what, hint=f"cd '{task.path}'")
         return
-    who = chosen[0] or Path(chosen[1][0]).name
+    who = chosen.agent or Path(chosen.command[0]).name
     output.tell(output.DONE, f"{what}, with {who}", hint=f"git parallel log -f {task.name}")
 
 

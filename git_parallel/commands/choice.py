@@ -1,0 +1,130 @@
+"""What is to run on a task, for `start` and `run`: a preset's command line or a plain command."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel import brief, process, records, runner
+from git_parallel.config import Loaded
+from git_parallel.errors import ParallelError, UsageError
+from git_parallel.git import clean_environment
+from git_parallel.repository import Repository
+from git_parallel.store import TaskFolder
+from git_parallel.task import Run
+from git_parallel.trust import Trust
+
+PREFLIGHT_S = 15.0
+
+
+class Wish(Struct, frozen=True):
+    """What the user asked to run; `words` is a command of their own."""
+
+    agent: str | None
+    model: str | None
+    effort: str | None
+    prompt: bytes | None
+    words: tuple[str, ...] | None
+
+
+class Chosen(Struct, frozen=True):
+    """What is to run: a preset by its name, if it is one, its command line, and the conversation
+    that it is or goes on with, where that is known.
+    """
+
+    agent: str | None
+    command: tuple[str, ...]
+    session: str | None = None
+
+    def run(self, number: int, *, bootstrap: bool) -> Run:
+        """The record of a run of it that stands in line."""
+        known = {"agent_name": self.agent, "command": self.command, "session": self.session}
+        return runner.new_run(number, bootstrap=bootstrap, **known)  # type: ignore[arg-type]
+
+
+def choose(
+    repository: Repository, loaded: Loaded, wish: Wish, *, session: str | None = None
+) -> Chosen | None:
+    """What is to run, or nothing; `session` is a conversation to go on with, where the agent can.
+    Raises ParallelError.
+    """
+    named = next((o for o in ("agent", "model", "effort") if getattr(wish, o) is not None), None)
+    if wish.words:
+        if named:
+            raise UsageError(f"--{named} and a command can't be used together")
+        return Chosen(None, wish.words)
+    if wish.prompt is None and named is None:
+        return None
+    if wish.prompt is None:
+        raise UsageError("an agent needs a prompt", hint="-m TEXT or -F FILE")
+    from git_parallel import agent
+
+    approvals = Trust(repository.store.state).approvals(loaded)
+    name = agent.choose(loaded, wish.agent, approvals)
+    preset = loaded.config.agents[name]
+    given = {"model": wish.model, "effort": wish.effort, "session": session}
+    command, known = agent.command_of(name, preset, **given)
+    return Chosen(name, command, known)
+
+
+@contextlib.contextmanager
+def preflight(
+    repository: Repository, loaded: Loaded, chosen: Chosen | None
+) -> Iterator[Callable[[], None]]:
+    """Ask an agent whether it could work, while something else goes on; what is yielded raises
+    ParallelError where it could not.
+    """
+    preset = loaded.config.agents[chosen.agent] if chosen and chosen.agent else None
+    if preset is None or preset.preflight is None:
+        yield lambda: None
+        return
+    from git_parallel import agent
+
+    asked = preset.preflight
+    environment = clean_environment(os.environ)
+    with process.asking(asked.ask, folder=repository.place, environment=environment) as answer:
+
+        def make_sure() -> None:
+            ended, said = answer(PREFLIGHT_S)
+            failed = bool(ended.code or ended.words)
+            if words := ended.words or agent.unready(preset, said, failed=failed):
+                raise ParallelError(
+                    f"the agent `{chosen.agent if chosen else ''}` can't work: {words}",
+                    hint=asked.login or f"try it: {' '.join(asked.ask)}",
+                )
+
+        yield make_sure
+
+
+def keep_brief(
+    repository: Repository, folder: TaskFolder, number: int, prompt: bytes | None, loaded: Loaded
+) -> None:
+    """Keep what the user asked, byte for byte, and what the agent will be told."""
+    rules = loaded.config
+    if prompt is not None:
+        records.write(folder.prompt(number), prompt)
+    template = brief.load_template(repository.place, rules.brief.template)
+    brief.write(folder, number, template, rules.checks.run)
+
+
+def read_prompt(text: str | None, file: str | None) -> bytes | None:
+    """The prompt as bytes, from the options that give it; raises ParallelError."""
+    if text is not None and file is not None:
+        raise UsageError("-m and -F can't be used together")
+    if text is not None:
+        prompt = os.fsencode(text)
+    elif file == "-":
+        prompt = sys.stdin.buffer.read()
+    elif file is not None:
+        try:
+            prompt = Path(file).read_bytes()
+        except OSError as error:
+            raise ParallelError(f"{file} can't be read: {error.strerror}") from error
+    else:
+        return None
+    if not prompt.strip():
+        raise UsageError("the prompt is empty")
+    return prompt
