@@ -33,10 +33,10 @@ from git_parallel.site import Site
 from git_parallel.store import TaskFolder
 from git_parallel.task import Check, Outcome, Phase, Run, Status, now
 from git_parallel.trust import Approvals, Trust
+from git_parallel.turn import Turn
 from git_parallel.verdict import unchanged, why_failed
 from git_parallel.worktree import Worktree
 
-POLL_S = 0.2
 RACY_S = 1.1  # git compares whole seconds: an index as old as its files is read again and again
 
 
@@ -56,6 +56,7 @@ class Carrier:
         self.supervisor = supervisor
         self.output = output
         self.task = folder.task()
+        self.written_pid: int | None = None
         self.base: Mapping[str, str] = {
             name: value for name, value in os.environ.items() if name != tree.TAG
         }
@@ -97,11 +98,8 @@ class Carrier:
         self.folder.made()
         self.run = run
         try:
-            self._wait_for_slot(ticket)
-            try:
+            with self._take_turn(ticket):
                 self._work()
-            finally:
-                self.slot.release()
         except Stopped:
             self._end(Status.STOPPED, "a person stopped it")
         except ParallelError as error:
@@ -138,23 +136,19 @@ class Carrier:
     def _say(self, text: str) -> None:
         self.output.write(text.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n")
 
-    def _wait_for_slot(self, ticket: Path) -> None:
+    def _take_turn(self, ticket: Path) -> Lock:
+        """Wait for the tasks to start after, and for a slot."""
         self.run = structs.replace(self.run, pid=os.getpid())
-        slot = self._try_slot(ticket)
-        if slot is None:
-            self.folder.write_run(self.run)
-        while slot is None:
-            self.supervisor.pause(POLL_S)
-            slot = self._try_slot(ticket)
-        self.slot = slot
+        waiting = Turn(self.repository, self.folder, self.supervisor.pause, self._wait)
+        if self.task.after and self.run.number == 1:
+            ticket = waiting.for_others(self.task, ticket)
+            self._update(detail="")
+        return waiting.for_slot(ticket, lambda: self.rules.runs.at_once)
 
-    def _try_slot(self, ticket: Path) -> Lock | None:
-        if not self.repository.store.is_first(ticket):
-            return None
-        slot = self.repository.store.try_slot(self.rules.runs.at_once)
-        if slot:
-            ticket.unlink(missing_ok=True)
-        return slot
+    def _wait(self, why: str) -> None:
+        if (why, self.run.pid) != (self.run.detail, self.written_pid):
+            self._update(detail=why)
+            self.written_pid = self.run.pid
 
     def _work(self) -> None:
         worktree = self._worktree()

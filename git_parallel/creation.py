@@ -118,6 +118,7 @@ def _task(repository: Repository, request: Request, draft: Draft, others: Sequen
         prompt=_displayable(request.prompt),
         touch=request.touch,
         never=request.never,
+        after=request.after,
     )
 
 

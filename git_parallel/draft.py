@@ -25,6 +25,7 @@ class Request(Struct, frozen=True, kw_only=True):
     prompt: str | None = None
     touch: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
     carry: bool = False
 
 

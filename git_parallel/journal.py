@@ -9,6 +9,7 @@ from git_parallel import records
 from git_parallel.repository import Repository
 
 JOURNAL = "journal.json"
+REMOVED = "removed"  # why a task is there that a person moved away, merged or not
 MOVING, KEPT, RETURNING, GOING = "moving", "kept", "returning", "going"
 
 

@@ -68,6 +68,7 @@ class Task(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompt: str | None = None
     touch: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
 class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

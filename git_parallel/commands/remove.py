@@ -59,7 +59,7 @@ def _remove(repository: Repository, name: str, *, delete_branch: bool) -> None:
             view.worktree,
             tip=view.tip,
             drop_branch=_drops_branch(view, asked=delete_branch),
-            why="removed",
+            why=journal.REMOVED,
         )
     _tell(repository, view, entry, precious, rules.cleanup.keep_days)
 

@@ -55,6 +55,8 @@ def task_json(view: TaskView) -> dict[str, Any]:
         "ports": list(task.ports),
         "created": task.created,
     }
+    if task.after:
+        answer["after"] = list(task.after)
     if reason := reason_of(view):
         answer["reason"] = reason
     if view.run:

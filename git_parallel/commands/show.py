@@ -67,6 +67,7 @@ def _lines(view: TaskView) -> list[str]:
         ["conflicts", ", ".join(facts.conflicts or ()) if facts else "not known"],
         ["may touch", " ".join(task.touch)],
         ["never", " ".join(task.never)],
+        ["after", " ".join(task.after)],
         ["breaches", ", ".join(view.breaches)],
         ["merged", _merged(view)],
         ["slot", f"{task.slot}, ports {task.ports[0]} to {task.ports[-1]}"],

@@ -33,6 +33,7 @@ GOOD = (Status.READY, Status.MERGED)
 @click.option("--effort", metavar="LEVEL", help="The effort that it is to make.")
 @click.option("--touch", multiple=True, metavar="GLOB", help="A path that the task may change.")
 @click.option("--never", multiple=True, metavar="GLOB", help="A path that it must not change.")
+@click.option("--after", multiple=True, metavar="TASK", help="A task that must be ready before.")
 @click.option("--target", metavar="BRANCH", help="The branch that it will be merged into.")
 @click.option("--branch", metavar="NAME", help="Its branch, instead of parallel/<task>.")
 @click.option("--carry", is_flag=True, help="Take the uncommitted changes from here along.")
@@ -51,6 +52,7 @@ def command(
     effort: str | None,
     touch: tuple[str, ...],
     never: tuple[str, ...],
+    after: tuple[str, ...],
     target: str | None,
     branch: str | None,
     *,
@@ -82,6 +84,7 @@ def command(
         prompt=None if prompt is None else prompt.decode("utf-8", "surrogateescape"),
         touch=touch,
         never=never,
+        after=tuple(folder.slug for folder in _predecessors(repository, after, chosen)),
         carry=carry,
     )
     with (
@@ -100,6 +103,19 @@ def command(
     repository.store.remember_target(created.task.target, created.target_tip)
     _tell(created, chosen)
     return finish(repository, created.folder, created.task.path, wait=wait, as_json=as_json)
+
+
+def _predecessors(
+    repository: Repository, names: tuple[str, ...], chosen: choice.Chosen | None
+) -> list[TaskFolder]:
+    """The tasks that a task is to start after; raises ParallelError where there is no such."""
+    if not names:
+        return []
+    from git_parallel.overview import find_folder
+
+    if chosen is None:
+        raise UsageError("--after needs something to start: -m TEXT, or -- COMMAND")
+    return [find_folder(repository, name)[0] for name in names]
 
 
 def install_hooks(repository: Repository, settings: dict[str, str]) -> None:
