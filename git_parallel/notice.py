@@ -8,17 +8,24 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from msgspec import Struct
 
+from git_parallel import records
+from git_parallel.errors import ParallelError
+from git_parallel.lock import Lock
 from git_parallel.process import call
 from git_parallel.records import Notice
 from git_parallel.schema import Notify
-from git_parallel.store import TaskFolder
-from git_parallel.task import Run, Task
+from git_parallel.store import Store, TaskFolder
+from git_parallel.task import Run
 
 LIMIT_S = 2.0
+GATHER_S = 0.7
+GATHER_MOST_S = 5.0
+GATHER_WAIT_S = 30.0
 
 
 class Terminal(Struct, frozen=True):
@@ -55,22 +62,88 @@ def put_into_inbox(folder: TaskFolder, run: Run) -> None:
     folder.write_notice(Notice(str(run.result), run.reason, time.time(), run.number))
 
 
-def announce(
-    task: Task, run: Run, rules: Notify, terminal: Terminal | None, base: Mapping[str, str]
-) -> None:
-    """Tell the person by every way that is configured; never raises, and takes a few seconds at
-    most.
+class Ending(Struct, frozen=True, forbid_unknown_fields=True):
+    """A run that has ended and of which the person is to be told."""
+
+    task: str
+    status: str
+    reason: str
+    terminal: str
+
+    @property
+    def text(self) -> str:
+        """The ending in a line."""
+        return f"{self.task} is {self.status}" + (f": {self.reason}" if self.reason else "")
+
+
+def announce(store: Store, ending: Ending, rules: Notify, base: Mapping[str, str]) -> None:
+    """Tell the person by every way that is configured, once of all that ends together.
+
+    Each run leaves its ending in a folder; the first to hold its lock waits a moment for others
+    that are at work still, and tells of all that is there. Takes some seconds at most.
     """
-    text = f"{task.name} is {run.result}" + (f": {run.reason}" if run.reason else "")
-    if rules.terminal and terminal:
-        ring(terminal, text)
+    folder = store.state / "announce"
+    folder.mkdir(exist_ok=True)
+    own = folder / f"{os.getpid()}-{time.time_ns()}.json"
+    records.write_record(own, ending, durable=False)
+    lock = Lock.take(folder / "lock", wait_s=GATHER_WAIT_S)
+    if lock is None:
+        return
+    with lock:
+        if own.exists():  # else another run has told of it
+            _tell(_gather(store, folder), rules, base)
+
+
+def _gather(store: Store, folder: Path) -> list[Ending]:
+    found = _claim(folder)
+    limit = time.monotonic() + GATHER_MOST_S
+    while time.monotonic() < limit and any(task.alive for task in store.folders()):
+        time.sleep(GATHER_S)
+        more = _claim(folder)
+        found += more
+        if not more:
+            break
+    return found
+
+
+def _claim(folder: Path) -> list[Ending]:
+    found = []
+    for file in sorted(folder.glob("*.json")):
+        with contextlib.suppress(ParallelError):  # one that can't be read is told of by `list`
+            found.append(records.load_record(file, Ending))
+        file.unlink()
+    return found
+
+
+def _tell(endings: Sequence[Ending], rules: Notify, base: Mapping[str, str]) -> None:
+    if rules.terminal:
+        for place in dict.fromkeys(ending.terminal for ending in endings):
+            if terminal := parse_terminal(place):
+                ring(terminal, summary([e for e in endings if e.terminal == place]))
     if rules.desktop:
-        _desktop(task, text, base)
+        title = endings[0].task if len(endings) == 1 else f"{len(endings)} tasks"
+        _desktop(title, summary(endings), base)
     if rules.command:
-        values = {"{task}": task.name, "{status}": str(run.result), "{reason}": run.reason}
+        one = endings[0]
+        several = len(endings) > 1
+        task = ", ".join(ending.task for ending in endings)
+        status = _counted(endings) if several else one.status
+        values = {"{task}": task, "{status}": status, "{reason}": "" if several else one.reason}
         words = [_filled(word, values) for word in rules.command]
-        told = {"GIT_PARALLEL_TASK": task.name, "GIT_PARALLEL_STATUS": str(run.result)}
+        told = {"GIT_PARALLEL_TASK": task, "GIT_PARALLEL_STATUS": status}
         call(words, environment={**base, **told}, timeout_s=LIMIT_S)
+
+
+def summary(endings: Sequence[Ending]) -> str:
+    """Some endings in a line."""
+    if len(endings) == 1:
+        return endings[0].text
+    return f"{_counted(endings)}: {', '.join(ending.task for ending in endings)}"
+
+
+def _counted(endings: Sequence[Ending]) -> str:
+    statuses = [ending.status for ending in endings]
+    return ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
 
 
 def _filled(word: str, values: Mapping[str, str]) -> str:
@@ -97,8 +170,8 @@ def ring(terminal: Terminal, text: str) -> bool:
     return False
 
 
-def _desktop(task: Task, text: str, base: Mapping[str, str]) -> None:
-    title = f"git parallel: {task.name}"
+def _desktop(what: str, text: str, base: Mapping[str, str]) -> None:
+    title = f"git parallel: {what}"
     if sys.platform == "darwin":
         script = "on run a\ndisplay notification (item 2 of a) with title (item 1 of a)\nend run"
         call(["osascript", "-e", script, title, text], environment=base, timeout_s=LIMIT_S)

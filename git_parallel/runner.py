@@ -105,8 +105,9 @@ def main(text: str) -> "Carrier":
         lock.release()
     with contextlib.suppress(ParallelError):  # the run's record already says what is wrong
         if run.result is not Status.STOPPED:
-            terminal = notice.parse_terminal(spec.terminal)
-            notice.announce(carrier.task, run, carrier.notify, terminal, os.environ)
+            name, reason = carrier.task.name, run.reason
+            ending = notice.Ending(name, str(run.result), reason, spec.terminal)
+            notice.announce(repository.store, ending, carrier.notify, os.environ)
     return carrier
 
 

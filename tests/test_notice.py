@@ -1,10 +1,12 @@
 """Notices: the inbox always, the others where they can be had, and never in the way."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+from git_parallel.notice import Ending, summary
 from tests.conftest import PROGRAM, Repo, run, until
 
 
@@ -61,6 +63,33 @@ def test_runs_the_command_of_the_user(repo: Repo, tmp_path: Path) -> None:
     repo.start("x", "exit 3")
     until(told.exists)
     until(lambda: told.read_text() == "x is failed: it ended with exit code 3 failed\n")
+
+
+def test_ten_that_end_at_once_are_told_of_together(repo: Repo, tmp_path: Path) -> None:
+    told, gate = tmp_path / "told", tmp_path / "gate"
+    env = program(tmp_path / "bin", "notify-send", f'printf "%s\\n" "$*" >> "{told}"')
+    env["DISPLAY"] = ":77"
+    repo.parallel("config", "set", "runs.limit", "10")
+    for number in range(10):
+        script = f"while [ ! -e '{gate}' ]; do sleep 0.02; done; echo > f; exit {number // 7}"
+        repo.parallel("start", f"t{number}", "--", "sh", "-c", script, env=env)
+    until(lambda: [t["status"] for t in repo.json("list")["tasks"]] == ["running"] * 10)
+    gate.touch()
+    repo.parallel("wait", ok=None)
+    until(lambda: told.exists() and _named(told.read_text()) == {f"t{n}" for n in range(10)})
+    lines = told.read_text().splitlines()
+    assert len(lines) <= 3  # one, where the machine has time for all ten at once
+    assert any("tasks" in line and " ready" in line for line in lines)
+
+
+def _named(text: str) -> set[str]:
+    return set(re.findall(r"\bt\d\b", text))
+
+
+def test_a_summary_counts_what_came_out() -> None:
+    endings = [Ending(n, s, "", "") for n, s in (("a", "ready"), ("b", "failed"), ("c", "ready"))]
+    assert summary(endings) == "2 ready, 1 failed: a, b, c"
+    assert summary([Ending("a", "failed", "no luck", "")]) == "a is failed: no luck"
 
 
 @pytest.mark.parametrize("text", ["exit 1", "sleep 300", "kill -9 $$"])
