@@ -22,6 +22,7 @@ COMMANDS = {
     "env": "print the variables of a task, for a shell",
     "exec": "run a command in the worktrees of tasks",
     "review": "see what a task changed, and whether it merges",
+    "pick": "keep one attempt of several",
     "conflicts": "show which tasks would collide",
     "merge": "merge tasks into their targets",
     "cleanup": "move merged worktrees to the trash",

@@ -119,6 +119,7 @@ def _task(repository: Repository, request: Request, draft: Draft, others: Sequen
         touch=request.touch,
         never=request.never,
         after=request.after,
+        attempt_of=request.attempt_of,
     )
 
 

@@ -26,6 +26,7 @@ class Request(Struct, frozen=True, kw_only=True):
     touch: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    attempt_of: str | None = None
     carry: bool = False
 
 

@@ -137,6 +137,11 @@ def table(rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
     return "\n".join(_line(row, used, widths, width) for row in full)
 
 
+def titled(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Rows below their titles; a column that is empty has none, and is left out of a table."""
+    return [[t if any(row[c] for row in rows) else "" for c, t in enumerate(titles)], *rows]
+
+
 def _line(row: Sequence[str], used: list[int], widths: Mapping[int, int], limit: int | None) -> str:
     cells = [row[c] + " " * (widths[c] - _width(row[c])) for c in used]
     line = "  ".join(cells).rstrip()

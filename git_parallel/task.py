@@ -69,6 +69,7 @@ class Task(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     touch: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    attempt_of: str | None = None
 
 
 class Outcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -75,8 +75,7 @@ def _show(tasks: list[TaskView], foreign: list[Worktree], entries: "list[Entry]"
     rows += [_foreign_row(worktree) for worktree in foreign]
     rows += [_trash_row(entry) for entry in entries]
     head = ["  TASK", "STATUS", "TARGET", "COMMITS", "CHANGES", "AGE", "NOTE"]
-    head = [title if any(r[c] for r in rows) else "" for c, title in enumerate(head)]
-    output.answer(output.table([head, *rows], width=output.terminal_width()))
+    output.answer(output.table(output.titled(head, rows), width=output.terminal_width()))
     for view in tasks:
         if waiting := _inbox_line(view):
             mark = output.paint(output.WARNING, output.WARNING, sys.stdout)

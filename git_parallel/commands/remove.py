@@ -24,14 +24,15 @@ def command(tasks: tuple[str, ...], *, delete_branch: bool) -> int:
     code = 0
     for name in names:
         try:
-            _remove(repository, name, delete_branch=delete_branch)
+            remove(repository, name, delete_branch=delete_branch)
         except ParallelError as error:
             output.error(error)
             code = error.exit_code
     return code
 
 
-def _remove(repository: Repository, name: str, *, delete_branch: bool) -> None:
+def remove(repository: Repository, name: str, *, delete_branch: bool) -> None:
+    """Move a task to the trash and say so; raises ParallelError where it has to stay."""
     rules = repository.configuration().config
     precious: tuple[str, ...] = ()
     with repository.store.locked():

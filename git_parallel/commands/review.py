@@ -7,7 +7,7 @@ import click
 
 from git_parallel import cleanup, output
 from git_parallel.brief import first_line
-from git_parallel.commands import render
+from git_parallel.commands import attempts, render
 from git_parallel.errors import ParallelError
 from git_parallel.overview import TaskView, look
 from git_parallel.process import foreground
@@ -21,12 +21,19 @@ from git_parallel.task import Status
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(task: str | None, *, stat: bool, as_json: bool) -> int:
     """See what a task changed: its commits, its files, its checks, its diff; and whether it merges
-    cleanly into its target. Without a name: what is ready for review.
+    cleanly into its target. Of several attempts: how they compare. Without a name: what is ready
+    for review.
     """
     repository = find_repository(Path.cwd())
     render.tell_swept(repository, cleanup.sweep(repository))
     if task is None:
         return _queue(repository, as_json=as_json)
+    if found := _attempts(repository, task):
+        if as_json:
+            output.json({"version": 1, "tasks": [render.task_json(view) for view in found]})
+        else:
+            attempts.show(found)
+        return 0
     view = look(repository, [task]).tasks[0]
     if view.tip is None or view.facts is None or view.facts.fork is None:
         raise ParallelError(f"`{view.task.name}` can't be compared: {view.trouble or 'no target'}")
@@ -39,6 +46,15 @@ def command(task: str | None, *, stat: bool, as_json: bool) -> int:
     if view.facts.files:
         _diff(repository, span, stat=stat)
     return 0
+
+
+def _attempts(repository: Repository, name: str) -> list[TaskView]:
+    """The attempts at a task; none where the name is a task's own."""
+    known = [task for _, task in repository.store.load_tasks()]
+    names = [str(task.name) for task in known if task.attempt_of == name]
+    if not names or any(task.name == name for task in known):
+        return []
+    return look(repository, names).tasks
 
 
 def _queue(repository: Repository, *, as_json: bool) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from git_parallel import hooks, output, runner
 from git_parallel.commands import choice
@@ -28,9 +29,10 @@ GOOD = (Status.READY, Status.MERGED)
 @click.argument("start_point", required=False, metavar="[START_POINT] [-- COMMAND...]")
 @click.option("-m", "--message", "text", metavar="TEXT", help="What the agent is asked to do.")
 @click.option("-F", "--file", "file", metavar="FILE", help="Read that from a file, `-` for stdin.")
-@click.option("--agent", "agent_name", metavar="NAME", help="The agent to run.")
+@click.option("--agent", "agent_name", metavar="NAME", help="The agent to run, or several: a,b.")
 @click.option("--model", metavar="NAME", help="The model that it is to use.")
 @click.option("--effort", metavar="LEVEL", help="The effort that it is to make.")
+@click.option("--attempts", type=click.IntRange(1, 99), metavar="N", help="So many, side by side.")
 @click.option("--touch", multiple=True, metavar="GLOB", help="A path that the task may change.")
 @click.option("--never", multiple=True, metavar="GLOB", help="A path that it must not change.")
 @click.option("--after", multiple=True, metavar="TASK", help="A task that must be ready before.")
@@ -50,6 +52,7 @@ def command(
     agent_name: str | None,
     model: str | None,
     effort: str | None,
+    attempts: int | None,
     touch: tuple[str, ...],
     never: tuple[str, ...],
     after: tuple[str, ...],
@@ -71,51 +74,106 @@ def command(
         raise UsageError("there is no command after `--`", hint="git parallel start x -- make")
     prompt = choice.read_prompt(text, file)
     repository = find_repository(Path.cwd())
-    settings = repository.settings()
     loaded = repository.configuration()
     wish = choice.Wish(agent_name, model, effort, prompt, words)
-    chosen = choice.choose(repository, loaded, wish)
+    chosen = {
+        name: choice.choose(repository, loaded, one)
+        for name, one in _attempts(task, wish, attempts).items()
+    }
+    if branch and len(chosen) > 1:
+        raise UsageError("--branch and several attempts can't be used together")
     ask_for_trust(repository, loaded)
-    request = Request(
-        name=task,
-        start_point=start_point,
-        target=target,
-        branch=branch,
-        prompt=None if prompt is None else prompt.decode("utf-8", "surrogateescape"),
-        touch=touch,
-        never=never,
-        after=tuple(folder.slug for folder in _predecessors(repository, after, chosen)),
-        carry=carry,
-    )
+    predecessors = _predecessors(repository, after, nothing_runs=None in chosen.values())
+    made: list[Created] = []
+    settings = repository.settings()
+    for name, what in chosen.items():
+        request = Request(
+            name=name,
+            start_point=made[0].task.base if made else start_point,
+            target=made[0].task.target if made else target,
+            branch=branch,
+            prompt=None if prompt is None else prompt.decode("utf-8", "surrogateescape"),
+            touch=touch,
+            never=never,
+            after=predecessors,
+            attempt_of=task if len(chosen) > 1 else None,
+            carry=carry,
+        )
+        made.append(_make(repository, settings, loaded, request, what, prompt, not no_bootstrap))
+        if len(made) == 1:
+            repository.remember_main()
+            install_hooks(repository, settings)
+            repository.store.remember_target(made[0].task.target, made[0].target_tip)
+        _tell(made[-1], what)
+    return _finish_all(repository, made, wait=wait, as_json=as_json)
+
+
+def _attempts(task: str, wish: choice.Wish, number: int | None) -> dict[str, choice.Wish]:
+    """What each attempt is to run, by its name; the agents take turns. One attempt is no more than
+    the task itself.
+    """
+    agents = wish.agent.split(",") if wish.agent else [None]
+    count = number or len(agents)
+    if count == 1:
+        return {task: wish}
+    if not (wish.prompt or wish.words):
+        raise UsageError("attempts need something to start: -m TEXT, or -- COMMAND")
+    turns = (structs.replace(wish, agent=agents[n % len(agents)]) for n in range(count))
+    return {f"{task}.{n}": one for n, one in enumerate(turns, start=1)}
+
+
+def _make(
+    repository: Repository,
+    settings: dict[str, str],
+    loaded: Loaded,
+    request: Request,
+    chosen: choice.Chosen | None,
+    prompt: bytes | None,
+    bootstrap: bool,
+) -> Created:
+    """Make a task and hand it to its runner; raises ParallelError, with nothing left of it."""
     with (
         choice.preflight(repository, loaded, chosen) as make_sure,
         creating(repository, request, settings, loaded.config.target) as created,
     ):
-        run = chosen.run(1, bootstrap=not no_bootstrap) if chosen else None
+        run = chosen.run(1, bootstrap=bootstrap) if chosen else None
         choice.keep_brief(repository, created.folder, 1, prompt, loaded)
         make_sure()
-        if run or not no_bootstrap:
+        if run or bootstrap:
             runner.launch(repository, created.folder, created.lock, run)
         else:
             created.folder.made()
-    repository.remember_main()
-    install_hooks(repository, settings)
-    repository.store.remember_target(created.task.target, created.target_tip)
-    _tell(created, chosen)
-    return finish(repository, created.folder, created.task.path, wait=wait, as_json=as_json)
+    return created
+
+
+def _finish_all(repository: Repository, made: list[Created], *, wait: bool, as_json: bool) -> int:
+    """Print the answer for all that was made; several tasks are one object in JSON."""
+    if len(made) == 1:
+        path = made[0].task.path
+        return finish(repository, made[0].folder, path, wait=wait, as_json=as_json)
+    from git_parallel.commands import render
+    from git_parallel.overview import look
+
+    codes = [_await(repository, one.folder) for one in made] if wait else [0]
+    if as_json:
+        views = look(repository, [str(one.task.name) for one in made]).tasks
+        output.json({"version": 1, "tasks": [render.task_json(view) for view in views]})
+    else:
+        output.answer("\n".join(one.task.path for one in made))
+    return max(codes)
 
 
 def _predecessors(
-    repository: Repository, names: tuple[str, ...], chosen: choice.Chosen | None
-) -> list[TaskFolder]:
-    """The tasks that a task is to start after; raises ParallelError where there is no such."""
+    repository: Repository, names: tuple[str, ...], *, nothing_runs: bool
+) -> tuple[str, ...]:
+    """The slugs of the tasks to start after; raises ParallelError where there is no such."""
     if not names:
-        return []
+        return ()
     from git_parallel.overview import find_folder
 
-    if chosen is None:
+    if nothing_runs:
         raise UsageError("--after needs something to start: -m TEXT, or -- COMMAND")
-    return [find_folder(repository, name)[0] for name in names]
+    return tuple(find_folder(repository, name)[0].slug for name in names)
 
 
 def install_hooks(repository: Repository, settings: dict[str, str]) -> None:
@@ -173,27 +231,31 @@ def finish(
     repository: Repository, folder: TaskFolder, path: str, *, wait: bool, as_json: bool
 ) -> int:
     """Print the answer of `start` and `run`, at once or when the run has ended."""
-    if not wait and not as_json:
+    code = _await(repository, folder) if wait else 0
+    if not as_json:
         output.answer(path)
-        return 0
+        return code
+    from git_parallel.commands import render
+    from git_parallel.overview import look
+
+    view = look(repository, [folder.task().name]).tasks[0]
+    output.json({"version": 1, **render.task_json(view)})
+    return code
+
+
+def _await(repository: Repository, folder: TaskFolder) -> int:
+    """Follow a run to its end and say what it came to; returns 0 where it came out well."""
     from git_parallel.commands import render
     from git_parallel.commands.log import follow
     from git_parallel.overview import look
 
     name = folder.task().name
-    if wait:
-        try:
-            follow(folder, sys.stderr)
-        except KeyboardInterrupt:
-            output.tell(output.NOTHING, f"{name} goes on", hint=f"git parallel log -f {name}")
-            raise
+    try:
+        follow(folder, sys.stderr)
+    except KeyboardInterrupt:
+        output.tell(output.NOTHING, f"{name} goes on", hint=f"git parallel log -f {name}")
+        raise
     view = look(repository, [name]).tasks[0]
-    if as_json:
-        output.json({"version": 1, **render.task_json(view)})
-    else:
-        output.answer(path)
-    if not wait:
-        return 0
     render.tell_status(view)
     return 0 if came_out_well(view) else 1
 

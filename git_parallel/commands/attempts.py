@@ -1,0 +1,43 @@
+"""Several attempts at one task, side by side."""
+
+from git_parallel import output
+from git_parallel.commands import render
+from git_parallel.overview import TaskView
+from git_parallel.task import Run
+
+TITLES = ("  TASK", "STATUS", "AGENT", "CHECKS", "CHANGES", "TIME", "COST", "NOTE")
+
+
+def show(views: list[TaskView]) -> None:
+    """Print attempts as a table: how they ended, what they changed, what they took."""
+    rows = output.titled(TITLES, [_row(view) for view in views])
+    output.answer(output.table(rows, width=output.terminal_width()))
+    best = next((v for v in views if render.glyph_of(v.status) == output.DONE), views[0])
+    output.tell(output.HINT, f"git parallel review {best.task.name}")
+    output.tell(output.HINT, f"git parallel pick {best.task.name}")
+
+
+def _row(view: TaskView) -> list[str]:
+    run = view.run
+    return [
+        f"{render.glyph_of(view.status)} {view.task.name}",
+        str(view.status),
+        run.agent or run.command[0] if run else "",
+        _checks(run),
+        render.changes_of(view),
+        _time(run),
+        f"{run.outcome.cost_usd:.2f} USD" if run and run.outcome and run.outcome.cost_usd else "",
+        output.printable(render.reason_of(view)),
+    ]
+
+
+def _checks(run: Run | None) -> str:
+    checks = run.checks if run else ()
+    passed = sum(check.exit_code == 0 for check in checks)
+    return f"{passed} of {len(checks)} passed" if checks else ""
+
+
+def _time(run: Run | None) -> str:
+    if run is None or run.started is None or run.ended is None:
+        return ""
+    return output.duration((run.ended - run.started).total_seconds())
