@@ -11,6 +11,7 @@ from msgspec import structs
 
 from git_parallel import (
     agent,
+    audit,
     brief,
     config,
     environment,
@@ -155,7 +156,10 @@ class Carrier:
         self._update(phase=Phase.PREPARING, started=now())
         if self.run.bootstrap:
             self._prepare()
+        before = audit.take(self.repository, worktree)
         ended = self._run_agent(worktree)
+        if told := audit.breaches(before, self.repository, worktree):
+            self._update(meddled=tuple(dict.fromkeys((*self.run.meddled, *told))))
         outcome = self._read_outcome()
         if reason := why_failed(ended, outcome, self.rules.runs.timeout_min):
             self._end(Status.FAILED, reason, exit_code=ended.code)

@@ -179,8 +179,12 @@ def _view(
         notice=folder.notice,
         environment=prepared,
         trouble=trouble,
-        breaches=tuple(breaches(task, known.paths)) if known else (),
+        breaches=(*_broken(task, known), *(run.meddled if run else ())),
     )
+
+
+def _broken(task: Task, facts: Facts | None) -> Iterable[str]:
+    return breaches(task, facts.paths) if facts else ()
 
 
 def _silent_s(log: Path | None) -> float:

@@ -121,6 +121,7 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     head: str | None = None
     committed: str | None = None
     breaches: tuple[str, ...] = ()
+    meddled: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
 
 

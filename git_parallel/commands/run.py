@@ -57,6 +57,7 @@ def command(
         chosen, prompt = _chosen(repository, loaded, folder, last, wish)
         number = last.number + 1 if last else 1
         run = chosen.run(number, bootstrap=not no_bootstrap)
+        run = structs.replace(run, meddled=last.meddled if last else ())  # it is not undone by this
         with choice.preflight(repository, loaded, chosen) as make_sure:
             make_sure()
         folder.seen()
