@@ -25,6 +25,8 @@ NODE = {
     "yarn": ("yarn@1", "yarn/bin/yarn.js"),
     "yarn-berry": ("@yarnpkg/cli-dist@4", "@yarnpkg/cli-dist/bin/yarn.js"),
     "bun": ("bun@1", "@oven/bun-*/bin/bun"),
+    "claude": ("@anthropic-ai/claude-code@2.1.330", "@anthropic-ai/claude-code-linux-*/claude"),
+    "codex": ("@openai/codex@0.169.0", "@openai/codex/bin/codex.js"),
     "mise": ("@jdxcode/mise-linux-x64@2026", "@jdxcode/mise-*/bin/mise"),
 }
 UNSEALED = dict(os.environ)  # before a test hides the home, where the machine's settings are
