@@ -45,6 +45,7 @@ def new_run(
     command: tuple[str, ...],
     bootstrap: bool,
     session: str | None = None,
+    resumed: bool = False,
 ) -> Run:
     """The record of a run that stands in line."""
     return Run(
@@ -53,6 +54,7 @@ def new_run(
         command=command,
         bootstrap=bootstrap,
         session=session,
+        resumed=resumed,
         phase=Phase.QUEUED,
         queued=now(),
     )

@@ -107,6 +107,7 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output: str = "text"
     offset: int = 0
     session: str | None = None
+    resumed: bool = False
     outcome: Outcome | None = None
     stalled_s: float = 0.0
     prompt: str | None = None

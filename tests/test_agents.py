@@ -120,6 +120,17 @@ def test_a_follow_up_goes_on_with_the_conversation(repo: Repo, claude: Agent) ->
     assert claude.lines[2] == claude.lines[1]
 
 
+def test_a_retry_begins_the_conversation_anew(repo: Repo, claude: Agent) -> None:
+    claude.does("exit 1")
+    start(repo, "--model", "opus", ok=1)
+    repo.parallel("run", "x", "--wait", ok=1)
+    before, after = (line.split() for line in claude.lines)
+    assert before[-2:] == after[-2:] == ["--model", "opus"]
+    assert before[-3] != after[-3]
+    assert before[:-3] == after[:-3]
+    assert repo.task("x")["run"]["session"] == after[-3]
+
+
 def test_codex_is_resumed_by_the_thread_that_it_told(repo: Repo, codex: Agent) -> None:
     codex.replays("codex-edit", change=True)
     start(repo, "--agent", "codex")

@@ -93,6 +93,14 @@ def test_a_follow_up_is_the_same_conversation(repo: Repo, agent: str, model: Mod
     assert "Add a note" in asked
 
 
+def test_a_retry_is_a_conversation_of_its_own(repo: Repo, agent: str, model: ModelServer) -> None:
+    model.scenario = "crash"
+    start(repo, agent, ok=1)
+    model.scenario = "text"
+    repo.parallel("run", "x", "--wait")
+    assert repo.task("x")["status"] == "ready"
+
+
 def test_changing_nothing_is_not_ready(repo: Repo, agent: str, model: ModelServer) -> None:
     model.scenario = "text"
     assert start(repo, agent, ok=1)["status"] == "empty"

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,11 +39,29 @@ class Chosen(Struct, frozen=True):
     agent: str | None
     command: tuple[str, ...]
     session: str | None = None
+    resumed: bool = False
 
     def run(self, number: int, *, bootstrap: bool) -> Run:
         """The record of a run of it that stands in line."""
-        known = {"agent_name": self.agent, "command": self.command, "session": self.session}
-        return runner.new_run(number, bootstrap=bootstrap, **known)  # type: ignore[arg-type]
+        return runner.new_run(
+            number,
+            agent_name=self.agent,
+            command=self.command,
+            bootstrap=bootstrap,
+            session=self.session,
+            resumed=self.resumed,
+        )
+
+
+def again(last: Run) -> Chosen:
+    """What ran last, to be tried again: a conversation that it began is begun anew, since an agent
+    takes an id only once.
+    """
+    if last.resumed or last.session is None:
+        return Chosen(last.agent, last.command, last.session, last.resumed)
+    new = str(uuid.uuid4())
+    command = tuple(word.replace(last.session, new) for word in last.command)
+    return Chosen(last.agent, command, new if command != last.command else None)
 
 
 def choose(
@@ -67,7 +86,7 @@ def choose(
     preset = loaded.config.agents[name]
     given = {"model": wish.model, "effort": wish.effort, "session": session}
     command, known = agent.command_of(name, preset, **given)
-    return Chosen(name, command, known)
+    return Chosen(name, command, known, resumed=bool(session and preset.resume))
 
 
 @contextlib.contextmanager

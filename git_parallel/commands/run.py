@@ -99,7 +99,7 @@ def _chosen(
     if wish.prompt is None and before and before.exists():
         wish = structs.replace(wish, prompt=before.read_bytes())
     if last and not (wish.words or wish.agent):
-        return choice.Chosen(last.agent, last.command, last.session), wish.prompt
+        return choice.again(last), wish.prompt
     same = last is not None and last.agent == wish.agent and follows_up
     session = last.session if last and same and not wish.words else None
     chosen = choice.choose(repository, loaded, wish, session=session)
