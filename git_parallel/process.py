@@ -217,8 +217,24 @@ def call(
     folder: Path | None = None,
     timeout_s: float | None = None,
 ) -> Exit:
-    """Run a small program whose output nobody reads, and wait for it."""
-    return ask(command, folder=folder, environment=environment, timeout_s=timeout_s)[0]
+    """Run a small program whose output nobody reads, and wait for it; what it leaves running in the
+    background goes on.
+    """
+    try:
+        done = subprocess.run(
+            list(command),
+            env=environment,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        return Exit(-signal.SIGKILL, timed_out=True)
+    except (OSError, ValueError) as error:
+        return _not_started(command, error)
+    return Exit(done.returncode)
 
 
 def ask(
@@ -229,27 +245,14 @@ def ask(
     timeout_s: float | None,
 ) -> tuple[Exit, str]:
     """Run a small program that asks nothing; returns how it ended and what it printed."""
-    try:
-        done = subprocess.run(
-            list(command),
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=timeout_s,
-        )
-    except subprocess.TimeoutExpired:
-        return Exit(-signal.SIGKILL, timed_out=True), ""
-    except (OSError, ValueError) as error:
-        return _not_started(command, error), ""
-    return Exit(done.returncode), os.fsdecode(done.stdout)
+    with asking(command, folder=folder, environment=environment) as answer:
+        return answer(timeout_s)
 
 
 @contextlib.contextmanager
 def asking(
-    command: Sequence[str], *, folder: Path, environment: Mapping[str, str]
-) -> Iterator[Callable[[float], tuple[Exit, str]]]:
+    command: Sequence[str], *, folder: Path | None, environment: Mapping[str, str] | None
+) -> Iterator[Callable[[float | None], tuple[Exit, str]]]:
     """Ask a small program while something else goes on; what is yielded waits for so many seconds
     at most, and returns how it ended and what it printed. At the end it is there no more.
     """
@@ -268,11 +271,11 @@ def asking(
         yield lambda _: (unstarted, "")
         return
 
-    def answer(timeout_s: float) -> tuple[Exit, str]:
+    def answer(timeout_s: float | None) -> tuple[Exit, str]:
         try:
             said = child.communicate(timeout=timeout_s)[0]
         except subprocess.TimeoutExpired:
-            words = f"`{' '.join(command)}` says nothing for {timeout_s:g} s"
+            words = f"`{' '.join(command)}` did not end within {timeout_s:g} s"
             return Exit(-signal.SIGKILL, words=words, timed_out=True), ""
         return Exit(child.returncode), os.fsdecode(said)
 

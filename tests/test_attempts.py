@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo
+from tests.conftest import Repo, until
 from tests.test_agents import Agent, claude, codex  # noqa: F401 - fixtures
 
 MAKE = 'echo "$GIT_PARALLEL_TASK" > f && git add f && git commit -qm "Make f"'
@@ -56,6 +56,7 @@ def test_keeps_one_and_the_others_can_come_back(three: Repo) -> None:
 def test_one_that_is_at_work_is_not_taken_away(repo: Repo) -> None:
     gate = "while [ ! -e ../gate ]; do sleep 0.05; done"
     repo.parallel("start", "x", "--attempts", "2", "--", "sh", "-c", gate)
+    until(lambda: repo.task("x.2")["status"] == "running")
     told = repo.parallel("pick", "x.1", ok=1).stderr
     assert "`x.2` can't be removed: it is running" in told
     assert "git parallel stop x.2" in told

@@ -28,15 +28,17 @@ def test_tells_what_a_run_meddled_with(repo: Repo, script: str, breach: str) -> 
     repo.git("tag", "v1")
     repo.start("x", f"{WORK} && {script} >/dev/null")
     task = repo.task("x")
-    assert task["status"] == "ready"
-    assert task["breaches"] == [breach]
+    assert (task["status"], task["breaches"]) == ("ready", [breach])
+
+
+def test_what_was_found_stays_until_somebody_allows_it(repo: Repo) -> None:
+    repo.git("branch", "release")
+    repo.start("x", f"{WORK} && git branch -f release HEAD")
+    breach = "refs/heads/release"
     assert f"outside its constraints: {breach}" in repo.parallel("list").stdout
-    repo.git("config", "--unset-all", "core.hooksPath", ok=None)
-    (repo.path / ".git" / "hooks" / "pre-commit").unlink(missing_ok=True)
-    assert f"changed what it may not: {breach}" in repo.parallel("merge", "x", ok=1).stderr
-    repo.start("y", "true")
     repo.parallel("run", "x", "--wait", "--", "sh", "-c", "echo more > g")
     assert repo.task("x")["breaches"] == [breach]
+    assert f"changed what it may not: {breach}" in repo.parallel("merge", "x", ok=1).stderr
     repo.parallel("merge", "x", "--allow-breaches")
 
 

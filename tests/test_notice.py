@@ -1,5 +1,6 @@
 """Notices: the inbox always, the others where they can be had, and never in the way."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_runs_the_command_of_the_user(repo: Repo, tmp_path: Path) -> None:
     told = tmp_path / "told"
     script = f'echo "$1 $GIT_PARALLEL_STATUS" > "{told}"'
     command = ["sh", "-c", script, "sh", "{task} is {status}: {reason}"]
-    repo.parallel("config", "set", "notify.command", __import__("json").dumps(command))
+    repo.parallel("config", "set", "notify.command", json.dumps(command))
     repo.start("x", "exit 3")
     until(told.exists)
     until(lambda: told.read_text() == "x is failed: it ended with exit code 3 failed\n")
@@ -90,6 +91,14 @@ def test_a_summary_counts_what_came_out() -> None:
     endings = [Ending(n, s, "", "") for n, s in (("a", "ready"), ("b", "failed"), ("c", "ready"))]
     assert summary(endings) == "2 ready, 1 failed: a, b, c"
     assert summary([Ending("a", "failed", "no luck", "")]) == "a is failed: no luck"
+
+
+def test_what_the_users_command_leaves_running_goes_on(repo: Repo, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    command = ["sh", "-c", f'{{ sleep 2.5; touch "{told}"; }} &']
+    repo.parallel("config", "set", "notify.command", json.dumps(command))
+    repo.start("x", "echo > f")
+    until(told.exists)
 
 
 @pytest.mark.parametrize("text", ["exit 1", "sleep 300", "kill -9 $$"])

@@ -50,8 +50,7 @@ def _agent(repository: Repository, name: str, preset: Agent) -> dict[str, Any]:
     ended, said = process.ask(
         asked, folder=repository.place, environment=environment, timeout_s=LIMIT_S
     )
-    words = f"`{' '.join(asked)}` says nothing for {LIMIT_S:g} s" if ended.timed_out else ""
-    words = words or agent.unready(preset, said, failed=bool(ended.code))
+    words = ended.words or agent.unready(preset, said, failed=bool(ended.code))
     if words:
         answer |= {"trouble": words, "hint": preset.preflight.login}
     return answer
