@@ -71,9 +71,14 @@ def of_worktree(
         "GIT_PARALLEL_PORT": str(task.ports[0]),
         **{f"GIT_PARALLEL_PORT_{n}": str(port) for n, port in enumerate(task.ports)},
         "GIT_PARALLEL_DATABASE_SUFFIX": slot.database_suffix(task),
-        "COMPOSE_PROJECT_NAME": slot.project_name(main.name.removesuffix(".git"), task),
+        "COMPOSE_PROJECT_NAME": slot.project_name(_name(repository), task),
     }
     return {**fill(templates(loaded, approvals), own), **own}
+
+
+def _name(repository: Repository) -> str:
+    """What people call a repository: the name of its folder."""
+    return (repository.main or repository.common).name.removesuffix(".git")
 
 
 def templates(loaded: Loaded, approvals: Approvals) -> Mapping[str, str]:
