@@ -13,6 +13,7 @@ from git_parallel.errors import ParallelError, UsageError
 from git_parallel.schema import Agent
 from git_parallel.trust import Approvals
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MAX_ARGUMENT_BYTES = 120_000  # Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
 
 
@@ -77,10 +78,16 @@ def command_of(
 def unready(preset: Agent, said: str, *, failed: bool) -> str:
     """Why an agent can't work, in its own words, by what its preflight said; or nothing."""
     preflight = preset.preflight
-    if preflight is None or not (failed or not re.search(preflight.says, said, re.IGNORECASE)):
+    if preflight is None:
         return ""
-    lines = [line.strip() for line in said.splitlines() if any(c.isalpha() for c in line)]
-    return lines[0] if lines else f"`{' '.join(preflight.ask)}` failed"
+    plain = COLOUR.sub("", said)
+    unsaid = re.search(preflight.says, plain, re.IGNORECASE) is None
+    if not (failed or unsaid):
+        return ""
+    lines = [line.strip(" ,│└┌●") for line in plain.splitlines() if any(map(str.isalpha, line))]
+    if not lines:
+        return f"`{' '.join(preflight.ask)}` failed"
+    return lines[0] if failed else lines[-1]
 
 
 def call_of(preset: Agent | None, command: tuple[str, ...], brief: Path) -> Call:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from git_parallel import agent, config
 from tests.conftest import Repo, until
 from tests.test_events import COMMAND, STREAMS
 
@@ -178,6 +179,20 @@ def test_an_agent_that_is_not_logged_in_is_refused_and_nothing_is_left(
     assert "✓ claude\n" in repo.parallel("doctor").stdout
     agents = {agent["name"]: agent for agent in repo.json("doctor")["agents"]}
     assert agents["claude"] == {"name": "claude", "installed": True}
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("\x1b[0m\n┌  Credentials \x1b[90m~/auth.json\n│\n└  0 credentials\n", "0 credentials"),
+        ("┌  Credentials\n●  Anthropic api\n└  1 credentials\n", ""),
+        ("└  0 credentials\n┌  Environment\n└  1 environment variable\n", ""),
+        ("configured\n└  0 credentials\n", ""),
+    ],
+)
+def test_reads_what_opencode_says_of_its_credentials(said: str, words: str) -> None:
+    preset = config.load(None, Path("none")).config.agents["opencode"]
+    assert agent.unready(preset, said, failed=False) == words
 
 
 def test_an_agent_that_says_nothing_is_not_waited_for_too_long(repo: Repo, claude: Agent) -> None:
