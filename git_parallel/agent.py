@@ -90,6 +90,17 @@ def unready(preset: Agent, said: str, *, failed: bool) -> str:
     return lines[0] if failed else lines[-1]
 
 
+def held_back(command: tuple[str, ...], *, nice: int, memory_mib: int) -> tuple[str, ...]:
+    """A command line that yields to others and holds no more memory than that, where anything is
+    asked. The limit is of each process, on what it can write to (RLIMIT_DATA, setrlimit(2)).
+    """
+    limits = f"ulimit -d {memory_mib * 1024} && " if memory_mib > 0 else ""
+    prefix = f"nice -n {nice} " if nice else ""
+    if not limits and not prefix:
+        return command
+    return ("sh", "-c", f'{limits}exec {prefix}"$@"', "sh", *command)
+
+
 def call_of(preset: Agent | None, command: tuple[str, ...], brief: Path) -> Call:
     """What to start; a command that is nobody's preset gets the brief on its standard input.
 

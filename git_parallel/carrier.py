@@ -225,10 +225,11 @@ class Carrier:
             offset=self.output.seek(0, os.SEEK_END),
             stalled_s=self.rules.runs.stalled_min * 60,
         )
+        limits = self.rules.runs
         stdin = self.folder.brief if call.stdin and prompt.exists() else Path(os.devnull)
         with open(stdin, "rb") as told:
             ended = self.supervisor.run(
-                call.command,
+                agent.held_back(call.command, nice=limits.nice, memory_mib=limits.memory_mib),
                 folder=worktree.path.resolve(),
                 environment={**self._environment(worktree), **call.variables},
                 output=self.output,

@@ -110,6 +110,8 @@ class Runs(_Section, frozen=True):
     limit: int
     timeout_min: float
     stalled_min: float
+    nice: int
+    memory_mib: int
 
     @property
     def at_once(self) -> int:

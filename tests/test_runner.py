@@ -4,6 +4,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -55,6 +57,58 @@ def test_records_ten_endings_exactly(repo: Repo) -> None:
         expected.append(code)
     runs = repo.json("show", "x")["runs"][1:]
     assert [entry["exit_code"] for entry in runs] == expected
+
+
+@pytest.mark.slow
+def test_records_a_hundred_endings_exactly_under_load(repo: Repo) -> None:
+    dice = random.Random(11)
+    signals = [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1]
+    repo.parallel("config", "set", "runs.limit", "6")
+    for number in range(10):
+        repo.start(f"t{number}", "true")
+    codes = {
+        n: [dice.choice([*range(1, 126), *(-s for s in signals)]) for _ in range(10)]
+        for n in range(10)
+    }
+
+    def carry_out(number: int) -> None:
+        for code in codes[number]:
+            script = f"kill -{-code} $$" if code < 0 else f"exit {code}"
+            words = ("run", f"t{number}", "--wait", "--", "sh", "-c", script)
+            repo.parallel(*words, ok=1)
+
+    load = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
+    try:
+        with ThreadPoolExecutor(10) as pool:
+            list(pool.map(carry_out, range(10)))
+    finally:
+        for process in load:
+            process.kill()
+    for number in range(10):
+        runs = repo.json("show", f"t{number}")["runs"][1:]
+        assert [run["exit_code"] for run in runs] == codes[number]
+
+
+def test_never_more_than_two_at_once_though_three_runners_are_killed(repo: Repo) -> None:
+    repo.parallel("config", "set", "runs.limit", "2")
+    tally = repo.path.parent / "tally"
+    for number in range(12):
+        end = "kill -9 $PPID" if number in (2, 5, 8) else "true"
+        note = f"echo %s{number} >> {str(tally)!r}"
+        script = f"{note % '+'}; sleep 0.2; {note % '-'}; echo > f; {end}"
+        repo.parallel("start", f"t{number}", "--", "sh", "-c", script)
+    until(lambda: tally.exists() and len(tally.read_text().split()) == 24)
+    until(lambda: not any(t["status"] in ("queued", "running") for t in repo.json("list")["tasks"]))
+    at_once = most = 0
+    for word in tally.read_text().split():
+        at_once += 1 if word[0] == "+" else -1
+        most = max(most, at_once)
+    assert most == 2
+    assert sorted(w for w in tally.read_text().split() if w[0] == "+") == sorted(
+        f"+{n}" for n in range(12)
+    )
+    lost = [task["name"] for task in repo.json("list")["tasks"] if task["status"] == "lost"]
+    assert lost == ["t2", "t5", "t8"]
 
 
 def test_says_that_a_program_does_not_exist(repo: Repo) -> None:
