@@ -43,11 +43,14 @@ def write(
 
 def load_template(place: Path, name: str) -> str:
     """The text that briefs are made from: the file of that name below a folder, or ours where
-    there is no name; raises ParallelError.
+    there is no name; raises ParallelError. A link may not lead out of the folder: a project could
+    have any file of the user's told to an agent.
     """
+    file = place / Path(name).expanduser() if name else Path(__file__).with_name("brief.md")
+    if file.is_relative_to(place) and not file.resolve().is_relative_to(place.resolve()):
+        raise ParallelError(f"the template of the brief leads out of the project: {file}")
     try:
-        ours = Path(__file__).with_name("brief.md")
-        return (place / Path(name).expanduser() if name else ours).read_text("utf-8")
+        return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ParallelError(
             f"the template of the brief can't be read: {error}", hint="git parallel config"

@@ -79,6 +79,9 @@ def _refuse_what_is_not_the_projects(project: Table, file: Path | None) -> None:
     """
     refused: list[str] = [key for key in THEIRS if key in project]
     refused += ["cleanup.keep_days"] if "keep_days" in project.get("cleanup", {}) else []
+    template = Path(str(project.get("brief", {}).get("template", "")))
+    if template.is_absolute() or str(template).startswith("~") or ".." in template.parts:
+        refused.append("brief.template")
     if refused:
         raise ParallelError(
             f"{file}: a project can't set `{refused[0]}`",

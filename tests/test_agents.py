@@ -247,6 +247,22 @@ def test_a_brief_is_made_from_the_users_template(repo: Repo, claude: Agent) -> N
     assert repo.names() == ["x"]
 
 
+@pytest.mark.parametrize("template", ["/etc/passwd", "~/.ssh/id_rsa", "../secret"])
+def test_a_project_can_not_have_other_files_told(repo: Repo, template: str) -> None:
+    repo.commit(".git-parallel.toml", f'[brief]\ntemplate = "{template}"\n')
+    told = repo.parallel("start", "x", "--", "true", ok=1).stderr
+    assert "a project can't set `brief.template`" in told
+
+
+def test_a_template_that_leads_out_of_the_project_is_refused(repo: Repo) -> None:
+    (repo.path.parent / "secret").write_text("secret\n")
+    (repo.path / "brief.txt").symlink_to("../secret")
+    repo.commit(".git-parallel.toml", '[brief]\ntemplate = "brief.txt"\n')
+    told = repo.parallel("start", "x", "--", "true", ok=1).stderr
+    assert "the template of the brief leads out of the project" in told
+    assert repo.names() == []
+
+
 def test_a_large_prompt_arrives_byte_for_byte(repo: Repo, claude: Agent) -> None:
     prompt = ('"It\'s" {branch} 🎉 \x1b[2J\n'.encode() + b"\xff\xfe\n") * 10_000
     repo.parallel("start", "x", "--wait", "-F", "-", stdin=prompt, ok=None)
