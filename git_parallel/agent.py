@@ -1,18 +1,23 @@
 """A preset or a plain command becomes what the runner starts."""
 
+import contextlib
+import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UsageError
+from git_parallel.git import clean_environment
+from git_parallel.process import asking
 from git_parallel.schema import Agent
 from git_parallel.trust import Approvals
 
+PREFLIGHT_S = 15.0
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 MAX_ARGUMENT_BYTES = 120_000  # Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
 
@@ -73,6 +78,24 @@ def command_of(
         return command, None
     known = session or str(uuid.uuid4())
     return tuple(word.replace("{session}", known) for word in command), known
+
+
+@contextlib.contextmanager
+def preflight(preset: Agent, folder: Path) -> Iterator[Callable[[], str]]:
+    """Ask an agent whether it could work, while something else goes on; what is yielded waits for
+    the answer, and returns why it could not, or nothing.
+    """
+    if preset.preflight is None:
+        yield str
+        return
+    environment = clean_environment(os.environ)
+    with asking(preset.preflight.ask, folder=folder, environment=environment) as answer:
+
+        def why_not() -> str:
+            ended, said = answer(PREFLIGHT_S)
+            return ended.words or unready(preset, said, failed=bool(ended.code))
+
+        yield why_not
 
 
 def unready(preset: Agent, said: str, *, failed: bool) -> str:

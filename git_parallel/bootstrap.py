@@ -98,9 +98,10 @@ class _Bootstrap:
         done = [self._bring_files()]
         later: list[Step] = []
         plans = list(self._plans()) if done[0].outcome == OK else []
+        before = [self._known(plan) for plan in plans]
         for number, plan in enumerate(plans):
-            later = [step for rest in plans[number + 1 :] if (step := self._known(rest))]
-            known = self._known(plan)
+            later = [step for step in before[number + 1 :] if step]
+            known = self._known(plan)  # again: a step may have taken away what another made
             done.append(known or self._carry_out(plan))
             if known is None:
                 self._write(steps=(*done, *later), doing=None)

@@ -57,7 +57,6 @@ class Carrier:
         self.supervisor = supervisor
         self.output = output
         self.task = folder.task()
-        self.written_pid: int | None = None
         self.base: Mapping[str, str] = {
             name: value for name, value in os.environ.items() if name != tree.TAG
         }
@@ -139,17 +138,18 @@ class Carrier:
 
     def _take_turn(self, ticket: Path) -> Lock:
         """Wait for the tasks to start after, and for a slot."""
-        self.run = structs.replace(self.run, pid=os.getpid())
         waiting = Turn(self.repository, self.folder, self.supervisor.pause, self._wait)
         if self.task.after and self.run.number == 1:
             ticket = waiting.for_others(self.task, ticket)
-            self._update(detail="")
-        return waiting.for_slot(ticket, lambda: self.rules.runs.at_once)
+            self._wait("")
+        slot = waiting.for_slot(ticket, lambda: self.rules.runs.at_once)
+        self.run = structs.replace(self.run, pid=os.getpid())  # written with what comes next
+        return slot
 
     def _wait(self, why: str) -> None:
-        if (why, self.run.pid) != (self.run.detail, self.written_pid):
-            self._update(detail=why)
-            self.written_pid = self.run.pid
+        """Say what the run waits for, and whom to stop, where that is not written yet."""
+        if (why, os.getpid()) != (self.run.detail, self.run.pid):
+            self._update(detail=why, pid=os.getpid())
 
     def _work(self) -> None:
         worktree = self._worktree()

@@ -118,6 +118,11 @@ def _line(text: Any, width: int = WIDTH) -> str:
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
+def _error(words: Any) -> Event:
+    """An error, long enough to say at its end when a limit is over."""
+    return Event("error", _line(words, ERROR_WIDTH))
+
+
 def _at(table: Any, *path: str) -> Any:
     """What stands at a path in nested tables; None where it does not."""
     for key in path:
@@ -168,7 +173,7 @@ def _claudes_result(event: dict[str, Any]) -> Iterator[Event]:
     if event.get("is_error") or event.get("subtype", "success") != "success":
         errors = event.get("errors")
         words = event.get("result") or (errors[0] if isinstance(errors, list) and errors else None)
-        yield Event("error", _line(words or event.get("subtype"), ERROR_WIDTH))
+        yield _error(words or event.get("subtype"))
     yield from _amounts(
         event.get("total_cost_usd"),
         _at(event, "usage", "input_tokens"),
@@ -196,7 +201,7 @@ def _codex(event: dict[str, Any]) -> Iterator[Event]:
     elif kind == "item.completed":
         yield from _codex_item(item if isinstance(item, dict) else {})
     elif kind == "turn.failed":
-        yield Event("error", _line(_at(event, "error", "message"), ERROR_WIDTH))
+        yield _error(_at(event, "error", "message"))
     elif kind == "error":  # it may try again, and says in the end whether the turn has failed
         yield Event("failed", _line(event.get("message")))
     elif kind == "turn.completed":
@@ -238,7 +243,7 @@ def _gemini(event: dict[str, Any]) -> Iterator[Event]:
         yield Event("failed", _line(_at(event, "error", "message") or event.get("output")))
     elif kind == "result":
         if event.get("status") != "success":
-            yield Event("error", _line(_at(event, "error", "message") or event.get("status")))
+            yield _error(_at(event, "error", "message") or event.get("status"))
         stats = event.get("stats")
         yield from _amounts(None, _at(stats, "input_tokens"), _at(stats, "output_tokens"))
 
@@ -261,7 +266,7 @@ def _opencode(event: dict[str, Any]) -> Iterator[Event]:
         tokens = _at(part, "tokens")
         yield from _amounts(_at(part, "cost"), _at(tokens, "input"), _at(tokens, "output"))
     elif kind == "error":
-        yield Event("error", _line(_at(event, "error", "data", "message") or event.get("error")))
+        yield _error(_at(event, "error", "data", "message") or event.get("error"))
 
 
 def _copilot(event: dict[str, Any]) -> Iterator[Event]:
@@ -273,7 +278,7 @@ def _copilot(event: dict[str, Any]) -> Iterator[Event]:
     elif kind == "tool.execution_start":
         yield Event("ran", _call(_at(event, "data", "toolName"), _at(event, "data", "arguments")))
     elif kind == "result" and event.get("exitCode"):
-        yield Event("error", f"exit code {event['exitCode']}")
+        yield _error(f"exit code {event['exitCode']}")
 
 
 FORMS: dict[str, Callable[[dict[str, Any]], Iterator[Event]]] = {

@@ -9,16 +9,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import brief, process, records, runner
+from git_parallel import brief, records, runner
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UsageError
-from git_parallel.git import clean_environment
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Run
 from git_parallel.trust import Trust
-
-PREFLIGHT_S = 15.0
 
 
 class Wish(Struct, frozen=True):
@@ -96,24 +93,19 @@ def preflight(
     """Ask an agent whether it could work, while something else goes on; what is yielded raises
     ParallelError where it could not.
     """
-    preset = loaded.config.agents[chosen.agent] if chosen and chosen.agent else None
-    if preset is None or preset.preflight is None:
+    if chosen is None or chosen.agent is None:
         yield lambda: None
         return
     from git_parallel import agent
 
-    asked = preset.preflight
-    environment = clean_environment(os.environ)
-    with process.asking(asked.ask, folder=repository.place, environment=environment) as answer:
+    name, preset = chosen.agent, loaded.config.agents[chosen.agent]
+    with agent.preflight(preset, repository.place) as why_not:
 
         def make_sure() -> None:
-            ended, said = answer(PREFLIGHT_S)
-            failed = bool(ended.code or ended.words)
-            if words := ended.words or agent.unready(preset, said, failed=failed):
-                raise ParallelError(
-                    f"the agent `{chosen.agent if chosen else ''}` can't work: {words}",
-                    hint=asked.login or f"try it: {' '.join(asked.ask)}",
-                )
+            if words := why_not():
+                asked = preset.preflight
+                hint = asked and (asked.login or f"try it: {' '.join(asked.ask)}")
+                raise ParallelError(f"the agent `{name}` can't work: {words}", hint=hint or "")
 
         yield make_sure
 

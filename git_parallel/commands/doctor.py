@@ -1,19 +1,15 @@
 """`git parallel doctor`: what would keep tasks from working here."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 import click
 
-from git_parallel import agent, output, process
-from git_parallel.git import clean_environment
+from git_parallel import agent, output
 from git_parallel.repository import Repository, find_repository
 from git_parallel.schema import Agent
 from git_parallel.trust import Trust
-
-LIMIT_S = 15.0
 
 
 @click.command("doctor")
@@ -45,14 +41,9 @@ def _agent(repository: Repository, name: str, preset: Agent) -> dict[str, Any]:
     answer: dict[str, Any] = {"name": name, "installed": program is not None}
     if program is None or preset.preflight is None:
         return answer
-    environment = clean_environment(os.environ)
-    asked = preset.preflight.ask
-    ended, said = process.ask(
-        asked, folder=repository.place, environment=environment, timeout_s=LIMIT_S
-    )
-    words = ended.words or agent.unready(preset, said, failed=bool(ended.code))
-    if words:
-        answer |= {"trouble": words, "hint": preset.preflight.login}
+    with agent.preflight(preset, repository.place) as why_not:
+        if words := why_not():
+            answer |= {"trouble": words, "hint": preset.preflight.login}
     return answer
 
 

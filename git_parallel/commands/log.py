@@ -1,6 +1,5 @@
 """`git parallel log`: what a run printed."""
 
-import functools
 import re
 import sys
 import time
@@ -79,12 +78,6 @@ class Printer:
         self.raw = raw
         self.position = 0
 
-    @functools.cached_property
-    def form(self) -> str:
-        """The form of the run's events, once it is known."""
-        runs = [run for run in self.folder.runs() if run.number == self.number]
-        return runs[0].output if runs else "text"
-
     def print(self, *, whole: bool = True) -> None:
         """Print what is new; of an agent's events only whole lines, unless all of it is `whole`."""
         self.stream.flush()
@@ -102,20 +95,24 @@ class Printer:
                 raise click.exceptions.Exit(0) from error
 
     def _copy(self, file: BinaryIO, *, whole: bool) -> None:
-        if not self.raw:
-            self.__dict__.pop("form", None)  # the runner may have said it meanwhile
-        readable = not self.raw and self.form != "text"
-        while chunk := file.readline() if readable else file.read(CHUNK):
-            if readable and not whole and not chunk.endswith(b"\n"):
+        form = "text" if self.raw else self._form()
+        by_line = form != "text"
+        while chunk := file.readline() if by_line else file.read(CHUNK):
+            if by_line and not whole and not chunk.endswith(b"\n"):
                 return  # the rest of the line is still to come
             self.position += len(chunk)
-            self._write(self._told(chunk) if readable else chunk)
+            self._write(self._told(chunk, form) if by_line else chunk)
 
-    def _told(self, line: bytes) -> bytes:
+    def _form(self) -> str:
+        """The form of the run's events, as far as its runner has said it."""
+        runs = (run for run in self.folder.runs() if run.number == self.number)
+        return next((run.output for run in runs), "text")
+
+    def _told(self, line: bytes, form: str) -> bytes:
         """A line as people read it; one that is no event stays as it is."""
         if not line.startswith(b'{"'):
             return line
-        told = [_shown(event, self.stream) for event in events.parse(self.form, line)]
+        told = [_shown(event, self.stream) for event in events.parse(form, line)]
         return "".join(f"{words}\n" for words in told if words).encode("utf-8", "surrogateescape")
 
     def _write(self, content: bytes) -> None:
