@@ -27,11 +27,12 @@ from git_parallel.errors import ParallelError
 from git_parallel.git import QUIET_HOOKS
 from git_parallel.lock import Lock
 from git_parallel.neighbours import neighbours
-from git_parallel.process import Exit, Stopped, Supervisor
+from git_parallel.process import Exit
 from git_parallel.repository import Repository, hide
 from git_parallel.schema import Config, Notify
 from git_parallel.site import Site
 from git_parallel.store import TaskFolder
+from git_parallel.supervisor import Stopped, Supervisor
 from git_parallel.task import Check, Outcome, Phase, Run, Status, now
 from git_parallel.trust import Approvals, Trust
 from git_parallel.turn import Turn

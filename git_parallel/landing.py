@@ -20,11 +20,11 @@ from git_parallel.config import Loaded
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git, status_path
 from git_parallel.overview import TaskView, look
-from git_parallel.process import Supervisor
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
 from git_parallel.scratch import scratch
 from git_parallel.site import Site
+from git_parallel.supervisor import Supervisor
 from git_parallel.task import Status
 from git_parallel.trust import Approvals
 from git_parallel.worktree import Worktree

@@ -17,9 +17,9 @@ from msgspec import structs
 from git_parallel import notice, process, tree
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
-from git_parallel.process import Supervisor
 from git_parallel.repository import Repository, repository_at
 from git_parallel.store import TaskFolder
+from git_parallel.supervisor import Supervisor
 from git_parallel.task import Phase, Run, Status, now
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import IO
 
 from git_parallel import variables
 from git_parallel.config import Loaded
-from git_parallel.process import Exit, Supervisor, ask
+from git_parallel.process import Exit, ask
 from git_parallel.repository import Repository
 from git_parallel.schema import Config
+from git_parallel.supervisor import Supervisor
 from git_parallel.task import Task
 from git_parallel.trust import Approvals
 from git_parallel.worktree import Worktree

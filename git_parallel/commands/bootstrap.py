@@ -8,8 +8,8 @@ from git_parallel.commands.narration import bootstrap_here, tell_done
 from git_parallel.commands.start import ask_for_trust
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.overview import find_folder
-from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
+from git_parallel.supervisor import Stopped
 from git_parallel.worktree import Worktree, find_worktree
 
 

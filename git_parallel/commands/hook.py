@@ -8,8 +8,8 @@ from git_parallel import cleanup, environment, output
 from git_parallel.commands import render
 from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment
-from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
+from git_parallel.supervisor import Stopped
 from git_parallel.worktree import find_worktree
 
 

@@ -10,8 +10,8 @@ from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.overview import TaskView, find_folder, look
-from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
+from git_parallel.supervisor import Stopped
 from git_parallel.task import Status
 from git_parallel.trust import Trust
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from git_parallel import environment, output
 from git_parallel.bootstrap import Progress, bootstrap
 from git_parallel.environment import Record, Step
-from git_parallel.process import Supervisor
 from git_parallel.repository import Repository
 from git_parallel.site import Site
+from git_parallel.supervisor import Supervisor
 from git_parallel.trust import Trust
 from git_parallel.worktree import Worktree
 

@@ -1,0 +1,155 @@
+"""Runs programs one after the other, and ends whole trees of them where it is told to stop."""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from git_parallel import tree
+from git_parallel.process import Exit, not_started
+
+if TYPE_CHECKING:
+    import psutil
+
+PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+
+class Stopped(Exception):
+    """A person asked the runner to stop, and all of its programs have ended."""
+
+
+class Supervisor:
+    """Runs programs one after the other, and ends their whole trees when it is told to stop."""
+
+    def __init__(self, tag: str, *, grace_s: float = tree.GRACE_S) -> None:
+        self.tag = tag
+        self.grace_s = grace_s
+        self.stopping = False
+        self._wake, write = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._stop)
+        for name in (signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(name, _ignore)  # not SIG_IGN: children would inherit that
+        _become_subreaper()
+
+    def _stop(self, *_: object) -> None:
+        self.stopping = True
+
+    def check(self) -> None:
+        """Raise Stopped where a person asked for it."""
+        if self.stopping:
+            raise Stopped("it was interrupted")
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        output: IO[bytes],
+        stdin: IO[bytes] | None = None,
+        timeout_s: float | None = None,
+        started: Callable[[int], None] | None = None,
+    ) -> Exit:
+        """Run a program to its end and end what it left running in its session or its folder.
+
+        Raises Stopped when that was asked for meanwhile; the program's tree has ended by then.
+        """
+        self.check()
+        try:
+            child = subprocess.Popen(
+                list(command),
+                cwd=folder,
+                env={**environment, tree.TAG: self.tag},
+                stdin=stdin or subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return not_started(command, error)
+        if started:
+            started(child.pid)
+        limit = None if timeout_s is None else time.monotonic() + timeout_s
+        code, timed_out = self._wait(child, limit)
+        leftovers = () if self.stopping else self._end_leftovers(child.pid, folder)
+        self.check()
+        return Exit(code, timed_out=timed_out, ended_leftovers=leftovers)
+
+    def _wait(self, child: subprocess.Popen[bytes], limit: float | None) -> tuple[int, bool]:
+        timed_out = ended = False
+        while True:
+            code = self._reap(child)
+            if code is not None:
+                return code, timed_out
+            late = limit is not None and time.monotonic() >= limit
+            if (self.stopping or late) and not ended:
+                timed_out, ended = late and not self.stopping, True
+                tree.end(lambda: tree.below(self.tag), grace_s=self.grace_s)
+                continue
+            self._sleep(limit if not ended else None)
+
+    def _reap(self, child: subprocess.Popen[bytes]) -> int | None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return None
+                if pid == child.pid:
+                    child.returncode = os.waitstatus_to_exitcode(status)
+                    return child.returncode
+        return child.returncode
+
+    def _sleep(self, limit: float | None) -> None:
+        wait = None if limit is None else max(0.0, limit - time.monotonic())
+        if select.select([self._wake], [], [], wait)[0]:
+            os.read(self._wake, 4096)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until a signal comes; raises Stopped."""
+        self._sleep(time.monotonic() + seconds)
+        self.check()
+
+    def _end_leftovers(self, session: int, folder: Path) -> tuple[str, ...]:
+        if not _has_children(session):
+            return ()
+
+        def left() -> list["psutil.Process"]:
+            found = tree.below(self.tag)
+            return [p for p in found if tree.belongs(p, session, folder)]
+
+        return tree.end(left, grace_s=self.grace_s)
+
+
+def _ignore(*_: object) -> None:
+    pass
+
+
+def _become_subreaper() -> None:
+    """Have orphans below us handed to us (Linux); elsewhere they are found by their tag."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _has_children(session: int) -> bool:
+    if sys.platform != "linux":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(session, 0)
+            return True
+        return False
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
