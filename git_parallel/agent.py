@@ -19,6 +19,8 @@ from git_parallel.trust import Approvals
 
 PREFLIGHT_S = 15.0
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+PLACE = re.compile(r"\{(?:brief|file|hooks)\}")
+TELL = Path(__file__).with_name("tell")  # what hooks of agents run
 MAX_ARGUMENT_BYTES = 120_000  # Linux takes 128 KiB in one argument (MAX_ARG_STRLEN)
 
 
@@ -62,18 +64,35 @@ def choose(loaded: Loaded, name: str | None, approvals: Approvals) -> str:
 
 
 def command_of(
-    name: str, preset: Agent, *, model: str | None, effort: str | None, session: str | None
+    name: str,
+    preset: Agent,
+    *,
+    model: str | None,
+    effort: str | None,
+    session: str | None,
+    interactive: bool,
 ) -> tuple[tuple[str, ...], str | None]:
     """The command line of a preset, and the session that it will be known by, if that is ours to
     choose. `session` is the conversation to go on with, where the agent can. Raises UsageError.
     """
-    command = preset.resume if session and preset.resume else preset.command
+    row = preset.interactive if interactive else preset
+    if row is None:
+        raise UsageError(
+            f"the agent `{name}` has no interactive command",
+            hint=f"git parallel config set agents.{name}.interactive.command '[\"{name}\"]'",
+        )
+    command = row.resume if session and row.resume else row.command
+    added: tuple[str, ...] = ()
     for option, value, words in (("model", model, preset.model), ("effort", effort, preset.effort)):
         if value is None:
             continue
         if not words:
             raise UsageError(f"the agent `{name}` takes no {option}", hint="git parallel config")
-        command += tuple(word.replace(f"{{{option}}}", value) for word in words)
+        added += tuple(word.replace(f"{{{option}}}", value) for word in words)
+    if interactive:  # options stand before the words of the prompt
+        command = (*command[:1], *added, *command[1:])
+    else:
+        command += added
     if not any("{session}" in word for word in command):
         return command, None
     known = session or str(uuid.uuid4())
@@ -131,11 +150,24 @@ def call_of(preset: Agent | None, command: tuple[str, ...], brief: Path) -> Call
     """
     if preset is None:
         return Call(command, stdin=True)
-    values: Mapping[str, str] = {"stdin": "", "file": str(brief), "argument": ""}
-    value = values[preset.prompt]
-    if preset.prompt == "argument":
-        value = brief.read_text("utf-8", "surrogateescape")
-        if len(value.encode("utf-8", "surrogateescape")) > MAX_ARGUMENT_BYTES:
-            raise ParallelError(f"the prompt is too long for an argument of `{command[0]}`")
+    value = _argument(command, brief) if preset.prompt == "argument" else str(brief)
     filled = tuple(word.replace("{brief}", value) for word in command)
     return Call(filled, stdin=preset.prompt == "stdin", variables=preset.env)
+
+
+def call_on_terminal(preset: Agent | None, command: tuple[str, ...], brief: Path) -> Call:
+    """What to start where a person answers; raises ParallelError as `call_of` does."""
+    if preset is None or preset.interactive is None:
+        return Call(command, stdin=False)
+    values = {"{file}": str(brief), "{hooks}": preset.interactive.hooks.strip()}
+    if any("{brief}" in word for word in command):
+        values["{brief}"] = _argument(command, brief)
+    filled = tuple(PLACE.sub(lambda found: values[found[0]], word) for word in command)
+    return Call(filled, stdin=False, variables={**preset.env, "GIT_PARALLEL_TELL": str(TELL)})
+
+
+def _argument(command: tuple[str, ...], brief: Path) -> str:
+    value = brief.read_text("utf-8", "surrogateescape")
+    if len(value.encode("utf-8", "surrogateescape")) > MAX_ARGUMENT_BYTES:
+        raise ParallelError(f"the prompt is too long for an argument of `{command[0]}`")
+    return value

@@ -2,12 +2,11 @@
 
 import functools
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from git_parallel import (
     agent,
@@ -23,23 +22,30 @@ from git_parallel import (
 from git_parallel.bootstrap import bootstrap
 from git_parallel.changes import breaches, changes_between
 from git_parallel.checks import run_checks
+from git_parallel.collection import collect
 from git_parallel.errors import ParallelError
-from git_parallel.git import QUIET_HOOKS
+from git_parallel.interactive import FORM, run_on_terminal
 from git_parallel.lock import Lock
 from git_parallel.neighbours import neighbours
 from git_parallel.process import Exit
 from git_parallel.repository import Repository, hide
-from git_parallel.schema import Config, Notify
+from git_parallel.schema import Config
 from git_parallel.site import Site
 from git_parallel.store import TaskFolder
 from git_parallel.supervisor import Stopped, Supervisor
 from git_parallel.task import Check, Outcome, Phase, Run, Status, now
+from git_parallel.terminal import Size
 from git_parallel.trust import Approvals, Trust
 from git_parallel.turn import Turn
 from git_parallel.verdict import unchanged, why_failed
 from git_parallel.worktree import Worktree
 
-RACY_S = 1.1  # git compares whole seconds: an index as old as its files is read again and again
+
+class Desk(Struct, frozen=True):
+    """Where the person sat who started a run: the size of their terminal, and its device."""
+
+    size: Size
+    terminal: str
 
 
 class Carrier:
@@ -51,8 +57,9 @@ class Carrier:
         folder: TaskFolder,
         supervisor: Supervisor,
         output: IO[bytes],
+        desk: Desk,
     ) -> None:
-        self.began = time.monotonic()
+        self.desk = desk
         self.repository = repository
         self.folder = folder
         self.supervisor = supervisor
@@ -71,13 +78,6 @@ class Carrier:
     def rules(self) -> Config:
         """The configuration in force."""
         return self.loaded.config
-
-    @property
-    def notify(self) -> Notify:
-        """How the person is told; a command that the project brings runs only if it is trusted."""
-        rules = self.rules.notify
-        may = self.approvals.allow("notify.command")
-        return rules if may else structs.replace(rules, command=())
 
     @property
     def approvals(self) -> Approvals:
@@ -124,7 +124,7 @@ class Carrier:
         self.run = structs.replace(self.run, hint=hint, detail="", **ended, **changes)
         self.folder.write_run(self.run)
         if result is not Status.STOPPED:
-            notice.put_into_inbox(self.folder, self.run)
+            notice.put_into_inbox(self.folder, result, reason, self.run.number)
 
     def _head(self) -> str | None:
         ref = f"refs/heads/{self.task.branch}"
@@ -216,30 +216,60 @@ class Carrier:
         prompt = self.folder.prompt(self.run.number)
         preset = self.rules.agents[self.run.agent] if self.run.agent else None
         self._tell_of_neighbours()
-        call = agent.call_of(preset, self.run.command, self.folder.brief)
+        calling = agent.call_on_terminal if self.run.interactive else agent.call_of
+        call = calling(preset, self.run.command, self.folder.brief)
         for pattern in preset.leaves if preset else ():
             hide(self.repository.common, pattern)
+        form = FORM if self.run.interactive else preset.output if preset else "text"
         self._update(
             phase=Phase.RUNNING,
             detail="",
-            output=preset.output if preset else "text",
+            output=form,
             offset=self.output.seek(0, os.SEEK_END),
             stalled_s=self.rules.runs.stalled_min * 60,
         )
         limits = self.rules.runs
-        stdin = self.folder.brief if call.stdin and prompt.exists() else Path(os.devnull)
-        with open(stdin, "rb") as told:
-            ended = self.supervisor.run(
-                agent.held_back(call.command, nice=limits.nice, memory_mib=limits.memory_mib),
-                folder=worktree.path.resolve(),
-                environment={**self._environment(worktree), **call.variables},
+        command = agent.held_back(call.command, nice=limits.nice, memory_mib=limits.memory_mib)
+        environment = {**self._environment(worktree), **call.variables}
+        folder = worktree.path.resolve()
+        if self.run.interactive:
+            ended = run_on_terminal(
+                self.supervisor,
+                self.folder.terminal,
+                self.desk.size,
+                command,
+                folder=folder,
+                environment=environment,
                 output=self.output,
-                stdin=told,
-                timeout_s=self.rules.runs.timeout_min * 60,
+                needs=self._need,
             )
+        else:
+            stdin = self.folder.brief if call.stdin and prompt.exists() else Path(os.devnull)
+            with open(stdin, "rb") as told:
+                ended = self.supervisor.run(
+                    command,
+                    folder=folder,
+                    environment=environment,
+                    output=self.output,
+                    stdin=told,
+                    timeout_s=limits.timeout_min * 60,
+                )
         for left in ended.ended_leftovers:
             self._say(f"── ended {left}, which the command left running")
         return ended
+
+    def _need(self, question: str) -> None:
+        """The program asks a person something, or no more."""
+        if question == self.run.question:
+            return
+        begins = question and not self.run.question
+        self._update(question=question)
+        if not question:
+            self.folder.seen()
+        elif begins:
+            notice.put_into_inbox(self.folder, Status.WAITING, question, self.run.number)
+            ending = notice.Ending(self.task.name, Status.WAITING, question, self.desk.terminal)
+            notice.announce_aside(self.repository, ending)
 
     def _tell_of_neighbours(self) -> None:
         """Write into the brief who works beside this task, where somebody does."""
@@ -251,35 +281,17 @@ class Carrier:
             brief.write(self.folder, self.run.number, template, checks, beside)
 
     def _collect(self, worktree: Worktree) -> None:
-        """Commit what the command left uncommitted; raises ParallelError where that can't be."""
-        if operations := worktree.operations:
-            raise ParallelError(f"it left {operations[0]} unfinished")
-        if worktree.branch != f"refs/heads/{self.task.branch}":
-            raise ParallelError(f"it left its branch {self.task.branch}")
-        git = self.repository.git_in(worktree.path)
-        entries = git.fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
-        nested = [e[2:] for e in entries if e.startswith("? ") and e.endswith("/")]
-        if len(entries) == len(nested):
-            return
-        aside = [f":(exclude,top,literal){path.rstrip('/')}" for path in nested]
-        git.run("add", "--all", "--", ".", *aside)
-        ended = self.supervisor.run(
-            git.argv("commit", "--quiet", "-m", self._message()),
-            folder=worktree.path,
-            environment={**self._environment(worktree), **QUIET_HOOKS, "GIT_EDITOR": "false"},
+        commit = collect(
+            self.repository,
+            worktree,
+            self.task,
+            self.run,
+            supervisor=self.supervisor,
+            environment=self._environment(worktree),
             output=self.output,
         )
-        if ended.code:
-            raise ParallelError(
-                f"its work is not committed: git commit ended with exit code {ended.code}",
-                hint=f"git parallel log {self.task.name}",
-            )
-        self._update(committed=git.text("rev-parse", "HEAD"))
-
-    def _message(self) -> str:
-        subject = brief.first_line(self.task.prompt) or f"{self.task.name}: work of the command"
-        body = f"Left uncommitted by run {self.run.number}, committed by git parallel."
-        return f"{subject}\n\n{body}\n\nParallel-Task: {self.task.name}\n"
+        if commit:
+            self._update(committed=commit)
 
     def _judge(self, worktree: Worktree) -> None:
         head = self._head()
@@ -309,16 +321,3 @@ class Carrier:
             timeout_s=self.rules.checks.timeout_min * 60,
             told=lambda command: self._update(phase=Phase.CHECKING, detail=f"check `{command}`"),
         )
-
-    def refresh_index(self) -> None:
-        """Bring the worktree's index to rest once its files are older than it, so that every later
-        `git status` is quick; nobody waits for this.
-        """
-        rest = RACY_S - (time.monotonic() - self.began)
-        if rest > 0:
-            time.sleep(rest)
-        with self.repository.store.locked():
-            worktree = self.repository.worktree_of(self.task.slug)
-            if worktree and worktree.intact and not self.folder.alive:
-                git = self.repository.git_in(worktree.path)
-                git.run("update-index", "-q", "--refresh", ok=(0, 1))

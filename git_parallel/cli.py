@@ -16,6 +16,7 @@ COMMANDS = {
     "list": "show every task: status, branch, changes, age",
     "show": "show all that is known of one task",
     "log": "show what a run printed",
+    "attach": "be at the terminal of an interactive run",
     "wait": "wait for runs to end",
     "stop": "stop a run and every process of it",
     "path": "print where a task's worktree is",

@@ -107,11 +107,11 @@ def last_action(log: Path, form: str) -> str:
     for line in reversed(lines):
         for event in reversed(parse(form, line)):
             if event.kind in ("ran", "said"):
-                return _line(event.text)
+                return one_line(event.text)
     return ""
 
 
-def _line(text: Any, width: int = WIDTH) -> str:
+def one_line(text: Any, width: int = WIDTH) -> str:
     """The first line of something, cut to a width."""
     lines = str(text or "").strip().splitlines()
     line = lines[0].strip() if lines else ""
@@ -120,7 +120,7 @@ def _line(text: Any, width: int = WIDTH) -> str:
 
 def _error(words: Any) -> Event:
     """An error, long enough to say at its end when a limit is over."""
-    return Event("error", _line(words, ERROR_WIDTH))
+    return Event("error", one_line(words, ERROR_WIDTH))
 
 
 def _at(table: Any, *path: str) -> Any:
@@ -137,10 +137,10 @@ def _parts(value: Any) -> list[dict[str, Any]]:
 TOLD = ("command", "cmd", "file_path", "filePath", "path", "pattern", "query", "url", "description")
 
 
-def _call(name: Any, arguments: Any) -> str:
-    """A tool with what it was called for, in a line."""
+def tool_call(name: Any, arguments: Any) -> str:
+    """A call of a tool, with what it was called for, in a line."""
     told = next((_at(arguments, key) for key in TOLD if _at(arguments, key)), "")
-    words = " ".join(map(str, told)) if isinstance(told, list) else _line(told)
+    words = " ".join(map(str, told)) if isinstance(told, list) else one_line(told)
     return f"{name} {words}".strip()
 
 
@@ -160,16 +160,16 @@ def _claude(event: dict[str, Any]) -> Iterator[Event]:
         if kind == "assistant" and part.get("type") == "text":
             yield Event("said", str(part.get("text")))
         elif kind == "assistant" and part.get("type") == "tool_use":
-            yield Event("ran", _call(part.get("name"), part.get("input")))
+            yield Event("ran", tool_call(part.get("name"), part.get("input")))
         elif kind == "user" and part.get("type") == "tool_result" and part.get("is_error"):
-            yield Event("failed", _line(_text(part.get("content"))))
+            yield Event("failed", one_line(_text(part.get("content"))))
     if kind == "result":
         yield from _claudes_result(event)
 
 
 def _claudes_result(event: dict[str, Any]) -> Iterator[Event]:
     for denial in _parts(event.get("permission_denials")):
-        yield Event("denied", _call(denial.get("tool_name"), denial.get("tool_input")))
+        yield Event("denied", tool_call(denial.get("tool_name"), denial.get("tool_input")))
     if event.get("is_error") or event.get("subtype", "success") != "success":
         errors = event.get("errors")
         words = event.get("result") or (errors[0] if isinstance(errors, list) and errors else None)
@@ -203,7 +203,7 @@ def _codex(event: dict[str, Any]) -> Iterator[Event]:
     elif kind == "turn.failed":
         yield _error(_at(event, "error", "message"))
     elif kind == "error":  # it may try again, and says in the end whether the turn has failed
-        yield Event("failed", _line(event.get("message")))
+        yield Event("failed", one_line(event.get("message")))
     elif kind == "turn.completed":
         usage = event.get("usage")
         yield from _amounts(None, _at(usage, "input_tokens"), _at(usage, "output_tokens"))
@@ -214,21 +214,21 @@ def _codex_item(item: dict[str, Any]) -> Iterator[Event]:
     if kind == "agent_message":
         yield Event("said", str(item.get("text")))
     elif kind == "command_execution":
-        yield Event("ran", _line(item.get("command")))
+        yield Event("ran", one_line(item.get("command")))
         if item.get("status") == "declined":
-            yield Event("denied", _line(item.get("command")))
+            yield Event("denied", one_line(item.get("command")))
         elif item.get("exit_code"):
-            output = _line(item.get("aggregated_output"))
+            output = one_line(item.get("aggregated_output"))
             yield Event("failed", f"exit code {item['exit_code']} {output}".strip())
     elif kind == "file_change":
         paths = ", ".join(str(change.get("path")) for change in _parts(item.get("changes")))
-        yield Event("ran", _line(f"change {paths}"))
+        yield Event("ran", one_line(f"change {paths}"))
         if item.get("status") == "failed":
-            yield Event("failed", _line(f"change {paths}"))
+            yield Event("failed", one_line(f"change {paths}"))
     elif kind == "mcp_tool_call":
         yield Event("ran", f"{item.get('server')} {item.get('tool')}")
     elif kind == "error":
-        yield Event("failed", _line(item.get("message")))
+        yield Event("failed", one_line(item.get("message")))
 
 
 def _gemini(event: dict[str, Any]) -> Iterator[Event]:
@@ -238,9 +238,9 @@ def _gemini(event: dict[str, Any]) -> Iterator[Event]:
     elif kind == "message" and event.get("role") == "assistant":
         yield Event("said", str(event.get("content")))
     elif kind == "tool_use":
-        yield Event("ran", _call(event.get("tool_name"), event.get("parameters")))
+        yield Event("ran", tool_call(event.get("tool_name"), event.get("parameters")))
     elif kind == "tool_result" and event.get("status") == "error":
-        yield Event("failed", _line(_at(event, "error", "message") or event.get("output")))
+        yield Event("failed", one_line(_at(event, "error", "message") or event.get("output")))
     elif kind == "result":
         if event.get("status") != "success":
             yield _error(_at(event, "error", "message") or event.get("status"))
@@ -256,10 +256,10 @@ def _opencode(event: dict[str, Any]) -> Iterator[Event]:
         yield Event("said", str(_at(part, "text")))
     elif kind == "tool_use":
         state = _at(part, "state")
-        call = _call(_at(part, "tool"), _at(state, "input"))
+        call = tool_call(_at(part, "tool"), _at(state, "input"))
         yield Event("ran", call)
         if _at(state, "status") == "error":
-            words = _line(_at(state, "error"))
+            words = one_line(_at(state, "error"))
             refused = REFUSED.search(words) is not None
             yield Event("denied", call) if refused else Event("failed", words)
     elif kind == "step_finish":
@@ -276,7 +276,9 @@ def _copilot(event: dict[str, Any]) -> Iterator[Event]:
     if kind == "assistant.message" and _at(event, "data", "content"):
         yield Event("said", str(_at(event, "data", "content")))
     elif kind == "tool.execution_start":
-        yield Event("ran", _call(_at(event, "data", "toolName"), _at(event, "data", "arguments")))
+        yield Event(
+            "ran", tool_call(_at(event, "data", "toolName"), _at(event, "data", "arguments"))
+        )
     elif kind == "result" and event.get("exitCode"):
         yield _error(f"exit code {event['exitCode']}")
 

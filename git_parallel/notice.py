@@ -11,16 +11,19 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
 from git_parallel import records
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
-from git_parallel.process import call
+from git_parallel.process import call, detach
 from git_parallel.records import Notice
+from git_parallel.repository import Repository, repository_at
 from git_parallel.schema import Notify
 from git_parallel.store import Store, TaskFolder
-from git_parallel.task import Run
+from git_parallel.task import Status
+from git_parallel.trust import Trust
 
 LIMIT_S = 2.0
 GATHER_S = 0.7
@@ -57,13 +60,13 @@ def describe_terminal(terminal: Terminal | None) -> str:
     return f"{terminal.path}:{terminal.device}:{terminal.owner}" if terminal else ""
 
 
-def put_into_inbox(folder: TaskFolder, run: Run) -> None:
-    """Leave a notice that `list` shows until the person has looked."""
-    folder.write_notice(Notice(str(run.result), run.reason, time.time(), run.number))
+def put_into_inbox(folder: TaskFolder, status: Status, reason: str, number: int) -> None:
+    """Leave a notice of a run that `list` shows until the person has looked."""
+    folder.write_notice(Notice(str(status), reason, time.time(), number))
 
 
 class Ending(Struct, frozen=True, forbid_unknown_fields=True):
-    """A run that has ended and of which the person is to be told."""
+    """A run that has ended, or waits, of which the person is to be told."""
 
     task: str
     status: str
@@ -76,12 +79,42 @@ class Ending(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.task} is {self.status}" + (f": {self.reason}" if self.reason else "")
 
 
-def announce(store: Store, ending: Ending, rules: Notify, base: Mapping[str, str]) -> None:
+class Errand(Struct, frozen=True):
+    """What a process of its own is to announce."""
+
+    common: str
+    main: str | None
+    ending: Ending
+
+
+def announce_aside(repository: Repository, ending: Ending) -> None:
+    """Announce it, but let a process of its own wait for that."""
+    main = str(repository.main) if repository.main else None
+    errand = Errand(str(repository.common), main, ending)
+    with contextlib.suppress(OSError):  # only the inbox is a promise
+        detach(
+            ["announce", msgspec.json.encode(errand).decode()],
+            folder=repository.common,
+            log=repository.store.state / "announce.log",
+        )
+
+
+def run_errand(text: str) -> None:
+    """Be that process."""
+    errand = msgspec.json.decode(text, type=Errand)
+    main = Path(errand.main) if errand.main else None
+    announce(repository_at(Path(errand.common), main), errand.ending)
+
+
+def announce(repository: Repository, ending: Ending) -> None:
     """Tell the person by every way that is configured, once of all that ends together.
 
     Each run leaves its ending in a folder; the first to hold its lock waits a moment for others
-    that are at work still, and tells of all that is there. Takes some seconds at most.
+    that are at work still, and tells of all that is there. Takes some seconds at most. Raises
+    ParallelError where the configuration can't be read.
     """
+    store = repository.store
+    rules = _rules(repository)
     folder = store.state / "announce"
     folder.mkdir(exist_ok=True)
     own = folder / f"{os.getpid()}-{time.time_ns()}.json"
@@ -91,7 +124,15 @@ def announce(store: Store, ending: Ending, rules: Notify, base: Mapping[str, str
         return
     with lock:
         if own.exists():  # else another run has told of it
-            _tell(_gather(store, folder), rules, base)
+            _tell(_gather(store, folder), rules, os.environ)
+
+
+def _rules(repository: Repository) -> Notify:
+    """How the person is told; a command that the project brings runs only if it is trusted."""
+    loaded = repository.configuration()
+    may = Trust(repository.store.state).approvals(loaded).allow("notify.command")
+    rules = loaded.config.notify
+    return rules if may else structs.replace(rules, command=())
 
 
 def _gather(store: Store, folder: Path) -> list[Ending]:

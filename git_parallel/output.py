@@ -18,6 +18,7 @@ from git_parallel.errors import EXIT_BUG, EXIT_INTERRUPTED, ParallelError
 
 DONE, NOTHING, WARNING, ERROR, HINT, BUSY = "✓", "○", "▲", "✗", "↳", "◎"
 COLOURS = {DONE: "32", NOTHING: "2", WARNING: "33", ERROR: "31", HINT: "36", BUSY: "34"}
+CLEAR = "\x1b[K"
 TAIL_BYTES = 1 << 16
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -30,14 +31,15 @@ def answer(text: str) -> None:
 def tell(glyph: str, text: str, hint: str = "") -> None:
     """Narrate: what happened, and the command that goes on from there."""
     tail = f" {paint(HINT, HINT, sys.stderr)} {hint}" if hint else ""
-    _print(f"{paint(glyph, glyph, sys.stderr)} {text}{tail}", sys.stderr)
+    clear = CLEAR if has_colour(sys.stderr) else ""  # what `begin` may have left
+    _print(f"{clear}{paint(glyph, glyph, sys.stderr)} {text}{tail}", sys.stderr)
 
 
 def begin(text: str) -> None:
     """Narrate what is under way: on a terminal the next line that is told takes its place."""
     line = f"{paint(BUSY, BUSY, sys.stderr)} {printable(text)}"
     if has_colour(sys.stderr):
-        sys.stderr.write(f"{line}\x1b[K\r")
+        sys.stderr.write(f"{line}{CLEAR}\r")
         sys.stderr.flush()
     else:
         _print(line, sys.stderr)

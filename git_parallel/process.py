@@ -181,7 +181,7 @@ def show(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]
     return Exit(code)
 
 
-def not_started(command: Sequence[str], error: OSError | ValueError) -> Exit:
+def not_started(command: Sequence[str], error: Exception) -> Exit:
     """The end of a program that could not be started."""
     missing = isinstance(error, FileNotFoundError)
     words = "was not found on PATH" if missing else f"can't be run: {error}"

@@ -21,9 +21,13 @@ from git_parallel.repository import Repository, repository_at
 from git_parallel.store import TaskFolder
 from git_parallel.supervisor import Supervisor
 from git_parallel.task import Phase, Run, Status, now
+from git_parallel.terminal import Size
 
 if TYPE_CHECKING:
     from git_parallel.carrier import Carrier
+
+
+RACY_S = 1.1  # git compares whole seconds: an index as old as its files is read again and again
 
 
 class Spec(msgspec.Struct, frozen=True):
@@ -36,6 +40,7 @@ class Spec(msgspec.Struct, frozen=True):
     lock: int
     ticket: str
     terminal: str
+    size: Size
 
 
 def new_run(
@@ -46,6 +51,7 @@ def new_run(
     bootstrap: bool,
     session: str | None = None,
     resumed: bool = False,
+    interactive: bool = False,
 ) -> Run:
     """The record of a run that stands in line."""
     return Run(
@@ -55,6 +61,7 @@ def new_run(
         bootstrap=bootstrap,
         session=session,
         resumed=resumed,
+        interactive=interactive,
         phase=Phase.QUEUED,
         queued=now(),
     )
@@ -75,6 +82,7 @@ def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | No
         lock=lock.fd,
         ticket=ticket.name if ticket else "",
         terminal=notice.describe_terminal(notice.current_terminal()),
+        size=_size_here(),
     )
     try:
         process.detach(
@@ -88,9 +96,19 @@ def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | No
         raise ParallelError(f"the runner can't be started: {error}") from error
 
 
+def _size_here() -> Size:
+    """The size of the terminal that this process talks to, or the usual one."""
+    for fd in (2, 1, 0):
+        with contextlib.suppress(OSError):
+            columns, rows = os.get_terminal_size(fd)
+            if rows and columns:
+                return Size(rows, columns)
+    return Size()
+
+
 def main(text: str) -> "Carrier":
     """Be the runner that a spec describes; returns when its run has ended and was announced."""
-    from git_parallel.carrier import Carrier
+    from git_parallel.carrier import Carrier, Desk
 
     spec = msgspec.json.decode(text, type=Spec)
     repository = repository_at(Path(spec.common), Path(spec.main) if spec.main else None)
@@ -98,7 +116,8 @@ def main(text: str) -> "Carrier":
     lock = Lock(spec.lock)
     supervisor = Supervisor(repository.tag(spec.slug, spec.run))
     with open(folder.log(spec.run), "ab", buffering=0) as output:
-        carrier = Carrier(repository, folder, supervisor, output)
+        desk = Desk(spec.size, spec.terminal)
+        carrier = Carrier(repository, folder, supervisor, output, desk)
         if spec.run == 0:
             carrier.prepare_for_a_person()
             lock.release()
@@ -109,7 +128,7 @@ def main(text: str) -> "Carrier":
         if run.result is not Status.STOPPED:
             name, reason = carrier.task.name, run.reason
             ending = notice.Ending(name, str(run.result), reason, spec.terminal)
-            notice.announce(repository.store, ending, carrier.notify, os.environ)
+            notice.announce(repository, ending)
     return carrier
 
 
@@ -127,7 +146,10 @@ def stop(repository: Repository, folder: TaskFolder, run: Run | None) -> tuple[s
         elif not fresh:
             break
         time.sleep(0.05)
-    ended = tree.end(lambda: tree.tagged(tag))
+    last = folder.last_run()
+    # A runner that has ended its run tidies up still, and git must not be killed at that.
+    spare = last.pid if last and last.result else None
+    ended = tree.end(lambda: tree.tagged(tag, spare=spare))
     lock = Lock.take(folder.lock, wait_s=1.0)
     if lock is None:
         raise ParallelError(f"the runner of `{folder.slug}` can't be ended")
@@ -146,3 +168,17 @@ def leftovers(repository: Repository, folder: TaskFolder, run: Run | None) -> li
         return []
     found = tree.tagged(repository.tag(folder.slug, run.number))
     return [tree.describe(p) for p in found]
+
+
+def refresh_index(repository: Repository, folder: TaskFolder, began: float) -> None:
+    """Bring the worktree's index to rest once its files, made since that moment of the monotonic
+    clock, are older than it, so that every later `git status` is quick; nobody waits for this.
+    """
+    rest = RACY_S - (time.monotonic() - began)
+    if rest > 0:
+        time.sleep(rest)
+    with repository.store.locked():
+        worktree = repository.worktree_of(folder.slug)
+        if worktree and worktree.intact and not folder.alive:
+            git = repository.git_in(worktree.path)
+            git.run("update-index", "-q", "--refresh", ok=(0, 1))

@@ -156,6 +156,17 @@ class Cleanup(_Section, frozen=True):
     keep_days: float
 
 
+class Interactive(_Section, frozen=True):
+    """How the same program is called on a terminal, for a person: `{brief}` is the text of the
+    brief, `{file}` the file with it, `{hooks}` the settings in which the agent's own hooks tell
+    our terminal what it needs.
+    """
+
+    command: tuple[str, ...]
+    resume: tuple[str, ...] = ()
+    hooks: str = ""
+
+
 class Agent(_Section, frozen=True):
     """How a program is called to work on a task: `command` without questions, `resume` to go on
     with a conversation (`{session}`); `prompt` is "stdin", "file" or "argument". `model` and
@@ -172,6 +183,13 @@ class Agent(_Section, frozen=True):
     output: Literal["text", "claude", "codex", "gemini", "opencode", "copilot"] = "text"
     leaves: tuple[str, ...] = ()
     preflight: Preflight | None = None
+    interactive: Interactive | None = None
+
+
+class Attach(_Section, frozen=True):
+    """How `attach` connects a terminal."""
+
+    detach: str
 
 
 class Regenerable(_Section, frozen=True):
@@ -194,6 +212,7 @@ class Config(_Section, frozen=True):
     notify: Notify
     merge: Merge
     cleanup: Cleanup
+    attach: Attach
     agents: dict[str, Agent]
     regenerable: Regenerable
     agent: str | None = None

@@ -54,6 +54,11 @@ class TaskFolder:
         """Held for as long as somebody works on the task in the background."""
         return self.path / "lock"
 
+    @property
+    def terminal(self) -> Path:
+        """The socket that leads to the terminal of an interactive run."""
+        return self.path / "terminal"
+
     def log(self, number: int) -> Path:
         """What a run printed."""
         return self.path / f"run-{number}.log"

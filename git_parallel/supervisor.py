@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from git_parallel import tree
 from git_parallel.process import Exit, not_started
+from git_parallel.terminal import Terminal
 
 if TYPE_CHECKING:
     import psutil
@@ -59,10 +60,12 @@ class Supervisor:
         stdin: IO[bytes] | None = None,
         timeout_s: float | None = None,
         started: Callable[[int], None] | None = None,
+        terminal: Terminal | None = None,
     ) -> Exit:
         """Run a program to its end and end what it left running in its session or its folder.
 
-        Raises Stopped when that was asked for meanwhile; the program's tree has ended by then.
+        With a `terminal` it runs on that, and `stdin` and `output` are not used. Raises Stopped
+        when that was asked for meanwhile; the program's tree has ended by then.
         """
         self.check()
         try:
@@ -70,22 +73,27 @@ class Supervisor:
                 list(command),
                 cwd=folder,
                 env={**environment, tree.TAG: self.tag},
-                stdin=stdin or subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdin=terminal.slave if terminal else stdin or subprocess.DEVNULL,
+                stdout=terminal.slave if terminal else output,
+                stderr=terminal.slave if terminal else output,
                 start_new_session=True,
+                preexec_fn=terminal.take if terminal else None,  # noqa: PLW1509 - one thread
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             return not_started(command, error)
         if started:
             started(child.pid)
+        if terminal:
+            terminal.started()
         limit = None if timeout_s is None else time.monotonic() + timeout_s
-        code, timed_out = self._wait(child, limit)
+        code, timed_out = self._wait(child, limit, terminal)
         leftovers = () if self.stopping else self._end_leftovers(child.pid, folder)
         self.check()
         return Exit(code, timed_out=timed_out, ended_leftovers=leftovers)
 
-    def _wait(self, child: subprocess.Popen[bytes], limit: float | None) -> tuple[int, bool]:
+    def _wait(
+        self, child: subprocess.Popen[bytes], limit: float | None, terminal: Terminal | None
+    ) -> tuple[int, bool]:
         timed_out = ended = False
         while True:
             code = self._reap(child)
@@ -94,9 +102,15 @@ class Supervisor:
             late = limit is not None and time.monotonic() >= limit
             if (self.stopping or late) and not ended:
                 timed_out, ended = late and not self.stopping, True
-                tree.end(lambda: tree.below(self.tag), grace_s=self.grace_s)
+                tree.end(lambda: self._below(terminal), grace_s=self.grace_s)
                 continue
-            self._sleep(limit if not ended else None)
+            self._sleep(limit if not ended else None, terminal)
+
+    def _below(self, terminal: Terminal | None) -> list["psutil.Process"]:
+        """What is to end; a program that prints its last words must not wait for a reader."""
+        if terminal:
+            terminal.drain()
+        return tree.below(self.tag)
 
     def _reap(self, child: subprocess.Popen[bytes]) -> int | None:
         with contextlib.suppress(ChildProcessError):
@@ -109,10 +123,15 @@ class Supervisor:
                     return child.returncode
         return child.returncode
 
-    def _sleep(self, limit: float | None) -> None:
+    def _sleep(self, limit: float | None, terminal: Terminal | None = None) -> None:
+        """Wait for a signal, and let a terminal take in and pass on what comes meanwhile."""
         wait = None if limit is None else max(0.0, limit - time.monotonic())
-        if select.select([self._wake], [], [], wait)[0]:
+        readers, writers = (terminal.readers(), terminal.writers()) if terminal else ([], [])
+        readable, writable, _ = select.select([self._wake, *readers], writers, [], wait)
+        if self._wake in readable:
             os.read(self._wake, 4096)
+        if terminal:
+            terminal.serve(readable, writable)
 
     def pause(self, seconds: float) -> None:
         """Wait, but no longer than until a signal comes; raises Stopped."""

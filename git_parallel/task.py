@@ -95,6 +95,7 @@ class Check(Struct, frozen=True, forbid_unknown_fields=True):
 class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One execution on a task. `exit_code` is negative for a signal, as in Python's subprocess;
     `offset` is where in the log the command's part begins, `output` the form of its events.
+    An `interactive` one runs on a terminal; `question` is what it asks of a person now.
     """
 
     version: int = 1
@@ -108,6 +109,8 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     offset: int = 0
     session: str | None = None
     resumed: bool = False
+    interactive: bool = False
+    question: str = ""
     outcome: Outcome | None = None
     stalled_s: float = 0.0
     prompt: str | None = None
@@ -198,6 +201,8 @@ def status_of(
     `moved_on`: its branch is not where its last run left it. `made`: its `start` came to its end.
     `silent_s`: for how many seconds its run has printed nothing.
     """
+    if alive and run and run.phase is Phase.RUNNING and run.question:
+        return Status.WAITING, run.question
     if alive and run and run.phase is Phase.RUNNING and 0 < run.stalled_s <= silent_s:
         return Status.STALLED, f"it has printed nothing for {int(silent_s // 60)} min"
     if alive:

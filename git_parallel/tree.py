@@ -31,9 +31,9 @@ def below(tag: str) -> list["psutil.Process"]:
     return found + [p for p in tagged(tag) if p.pid not in known]
 
 
-def tagged(tag: str, *, variable: str = TAG) -> list["psutil.Process"]:
+def tagged(tag: str, *, variable: str = TAG, spare: int | None = None) -> list["psutil.Process"]:
     """The processes of ours whose environment carries the tag of a run (or another mark, in its
-    own variable), and their descendants.
+    own variable), and their descendants; but not the one to spare, nor its children.
     """
     import psutil
 
@@ -43,7 +43,16 @@ def tagged(tag: str, *, variable: str = TAG) -> list["psutil.Process"]:
             if process.pid != os.getpid() and process.environ().get(variable) == tag:
                 found[process.pid] = process
                 found.update({p.pid: p for p in process.children(recursive=True)})
-    return [p for p in found.values() if p.pid != os.getpid() and _is_running(p)]
+    living = [p for p in found.values() if p.pid != os.getpid() and _is_running(p)]
+    return [p for p in living if spare is None or spare not in (p.pid, _parent(p))]
+
+
+def _parent(process: "psutil.Process") -> int | None:
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        return process.ppid()
+    return None
 
 
 def end(find: Callable[[], list["psutil.Process"]], *, grace_s: float = GRACE_S) -> tuple[str, ...]:

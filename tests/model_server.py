@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+ESCALATED = {"sandbox_permissions": "require_escalated", "justification": "May I?"}
 SHELLS = ("Bash", "exec_command", "shell_command", "shell", "exec")
 Table = dict[str, Any]
 Sent = tuple[str, Table]
 
 
 class ModelServer:
-    """Serves while it is entered. `scenario` is "edit", "text" or "crash", and may be changed."""
+    """Serves while it is entered. `scenario` is "edit", "ask" (for more than is allowed),
+    "text" or "crash", and may be changed.
+    """
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -73,7 +76,8 @@ class _Handler(BaseHTTPRequestHandler):
             wanted = shell if scenario != "text" and not second else None
             speak = _messages if path.endswith("/messages") else _responses
             text = "I will write the file." if wanted else "All is done."
-            self._stream(speak(str(request.get("model")), wanted, self.server_of.command, text))
+            command, asks = self.server_of.command, scenario == "ask"
+            self._stream(speak(str(request.get("model")), wanted, command, text, asks=asks))
 
     def _stream(self, events: Iterator[Sent]) -> None:
         self.close_connection = True
@@ -123,7 +127,9 @@ def _has_result(request: Table) -> bool:
     return False
 
 
-def _messages(model: str, shell: str | None, command: str, text: str) -> Iterator[Sent]:
+def _messages(
+    model: str, shell: str | None, command: str, text: str, *, asks: bool
+) -> Iterator[Sent]:
     """Anthropic's Messages, streamed (https://docs.anthropic.com/en/api/messages-streaming)."""
     usage = {"input_tokens": 1200, "output_tokens": 1}
     message = {"id": f"msg_{time.time_ns()}", "type": "message", "role": "assistant"}
@@ -145,7 +151,9 @@ def _messages(model: str, shell: str | None, command: str, text: str) -> Iterato
     yield "message_stop", {}
 
 
-def _responses(model: str, shell: str | None, command: str, text: str) -> Iterator[Sent]:
+def _responses(
+    model: str, shell: str | None, command: str, text: str, *, asks: bool
+) -> Iterator[Sent]:
     """OpenAI's Responses, streamed (https://platform.openai.com/docs/api-reference/responses)."""
     name = f"resp_{time.time_ns()}"
     base = {"id": name, "object": "response", "model": model}
@@ -155,7 +163,7 @@ def _responses(model: str, shell: str | None, command: str, text: str) -> Iterat
         {"type": "message", "id": f"msg_{name}", "role": "assistant", "content": [said]}
     ]
     if shell:
-        output.append(_call(name, shell, command))
+        output.append(_call(name, shell, command, ESCALATED if asks else {}))
     for index, item in enumerate(output):
         done = {"output_index": index, "item": {**item, "status": "completed"}}
         yield "response.output_item.added", done
@@ -166,11 +174,12 @@ def _responses(model: str, shell: str | None, command: str, text: str) -> Iterat
     yield "response.completed", {"response": ended}
 
 
-def _call(name: str, shell: str, command: str) -> Table:
+def _call(name: str, shell: str, command: str, asking: Table) -> Table:
     """A call of the shell as codex offers it: as a function, or by JavaScript."""
     call = {"id": f"fc_{name}", "call_id": f"call_{name}", "name": shell}
     if shell == "exec":
-        code = f"text(await tools.exec_command({json.dumps({'cmd': command})}));"
+        code = f"text(await tools.exec_command({json.dumps({'cmd': command, **asking})}));"
         return {"type": "custom_tool_call", **call, "input": code}
     given = {"cmd": command} if shell == "exec_command" else {"command": command}
+    given |= asking
     return {"type": "function_call", **call, "arguments": json.dumps(given)}

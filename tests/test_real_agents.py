@@ -3,14 +3,17 @@
 They are large and have their own command: `pytest -m agents`.
 """
 
+import contextlib
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests import tools
-from tests.conftest import Repo
+from tests.conftest import Repo, until
 from tests.model_server import ModelServer
+from tests.people import Person
 
 pytestmark = pytest.mark.agents
 COMMAND = "echo hello > note.txt && git add note.txt && git commit -q -m 'Add note'"
@@ -132,3 +135,47 @@ def test_without_a_login_it_is_refused(
     assert "the agent `claude` can't work: " in told
     assert "↳ claude auth login" in told
     assert repo.names() == []
+
+
+ASKED = "python3 -c \"open('note.txt', 'w').write('hello')\""
+LEAVE = {"claude": "/exit\r", "codex": "/quit\r"}
+
+
+def test_asks_a_person_and_goes_on(repo: Repo, agent: str, model: ModelServer) -> None:
+    model.command, model.scenario = ASKED, "ask"
+    home = repo.path.parent / "home"
+    keys = {"approved": ["x"], "rejected": []}
+    known = {"hasCompletedOnboarding": True, "theme": "dark", "customApiKeyResponses": keys}
+    (home / ".claude.json").write_text(json.dumps(known))
+    repo.parallel("start", "x", "--interactive", "--agent", agent, "-m", "Add a note")
+    with Person(["git", "parallel", "attach", "x"], repo.path, rows=40, columns=100) as person:
+        person.sees("rust")
+        if agent == "claude":
+            until(lambda: _asks(repo) == "trust this folder")
+            _insist(person, "\x1b[B", lambda: "❯ Yes" in person.screen)
+            _insist(person, "\r", lambda: _asks(repo).startswith("approve Bash: python3 -c"))
+            _insist(person, "\r", lambda: _asks(repo) == "its turn is over: All is done.")
+        else:
+            _insist(person, "\r", lambda: _asks(repo).startswith("Approval requested: python3"))
+            _insist(person, "y", lambda: _asks(repo) == "its turn is over: All is done.")
+        for key in LEAVE[agent]:
+            person.type(key)
+            time.sleep(0.1)  # at once, it would be a paste
+        person.sees("x is ready")
+    assert repo.git("show", "parallel/x:note.txt") == "hello"
+    assert "All is done." in repo.parallel("log", "x").stdout
+
+
+def _asks(repo: Repo) -> str:
+    task = repo.task("x")
+    return str(task["reason"]) if task["status"] == "waiting" else ""
+
+
+def _insist(person: Person, key: str, fact: Callable[[], bool]) -> None:
+    """Press a key until it has its effect: a dialog takes none in its first moments."""
+    for _ in range(10):
+        person.type(key)
+        with contextlib.suppress(AssertionError):
+            until(fact, limit_s=5)
+            return
+    raise AssertionError(person.screen)

@@ -91,12 +91,14 @@ def test_records_a_hundred_endings_exactly_under_load(repo: Repo) -> None:
 
 def test_never_more_than_two_at_once_though_three_runners_are_killed(repo: Repo) -> None:
     repo.parallel("config", "set", "runs.limit", "2")
-    tally = repo.path.parent / "tally"
+    tally, go = repo.path.parent / "tally", repo.path.parent / "go"
     for number in range(12):
         end = "kill -9 $PPID" if number in (2, 5, 8) else "true"
         note = f"echo %s{number} >> {str(tally)!r}"
-        script = f"{note % '+'}; sleep 0.2; {note % '-'}; echo > f; {end}"
+        hold = f"while [ ! -e {str(go)!r} ]; do sleep 0.02; done"
+        script = f"{note % '+'}; {hold}; sleep 0.2; {note % '-'}; echo > f; {end}"
         repo.parallel("start", f"t{number}", "--", "sh", "-c", script)
+    go.touch()
     until(lambda: tally.exists() and len(tally.read_text().split()) == 24)
     until(lambda: not any(t["status"] in ("queued", "running") for t in repo.json("list")["tasks"]))
     at_once = most = 0

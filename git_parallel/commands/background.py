@@ -1,10 +1,11 @@
-"""The processes of ours that nobody watches: a run, and the emptying of the trash."""
+"""The processes of ours that nobody watches: a run, a notice, the emptying of the trash."""
 
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from git_parallel import cleanup, runner, trash
+from git_parallel import cleanup, notice, runner, trash
 from git_parallel.errors import EXIT_BUG, ParallelError
 from git_parallel.repository import repository_at
 
@@ -14,9 +15,12 @@ def main(arguments: Sequence[str]) -> int:
     kind, *rest = arguments
     try:
         if kind == "runner":
+            began = time.monotonic()
             carrier = runner.main(rest[0])
             cleanup.sweep(carrier.repository)
-            carrier.refresh_index()
+            runner.refresh_index(carrier.repository, carrier.folder, began)
+        elif kind == "announce":
+            notice.run_errand(rest[0])
         else:
             trash.purge(repository_at(Path(rest[0]), None), older_than_s=float(rest[1]))
     except ParallelError as error:

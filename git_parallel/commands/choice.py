@@ -26,6 +26,7 @@ class Wish(Struct, frozen=True):
     effort: str | None
     prompt: bytes | None
     words: tuple[str, ...] | None
+    interactive: bool = False
 
 
 class Chosen(Struct, frozen=True):
@@ -37,6 +38,7 @@ class Chosen(Struct, frozen=True):
     command: tuple[str, ...]
     session: str | None = None
     resumed: bool = False
+    interactive: bool = False
 
     def run(self, number: int, *, bootstrap: bool) -> Run:
         """The record of a run of it that stands in line."""
@@ -47,6 +49,7 @@ class Chosen(Struct, frozen=True):
             bootstrap=bootstrap,
             session=self.session,
             resumed=self.resumed,
+            interactive=self.interactive,
         )
 
 
@@ -55,10 +58,11 @@ def again(last: Run) -> Chosen:
     takes an id only once.
     """
     if last.resumed or last.session is None:
-        return Chosen(last.agent, last.command, last.session, last.resumed)
+        return Chosen(last.agent, last.command, last.session, last.resumed, last.interactive)
     new = str(uuid.uuid4())
     command = tuple(word.replace(last.session, new) for word in last.command)
-    return Chosen(last.agent, command, new if command != last.command else None)
+    session = new if command != last.command else None
+    return Chosen(last.agent, command, session, interactive=last.interactive)
 
 
 def choose(
@@ -71,8 +75,8 @@ def choose(
     if wish.words:
         if named:
             raise UsageError(f"--{named} and a command can't be used together")
-        return Chosen(None, wish.words)
-    if wish.prompt is None and named is None:
+        return Chosen(None, wish.words, interactive=wish.interactive)
+    if wish.prompt is None and named is None and not wish.interactive:
         return None
     if wish.prompt is None:
         raise UsageError("an agent needs a prompt", hint="-m TEXT or -F FILE")
@@ -81,9 +85,17 @@ def choose(
     approvals = Trust(repository.store.state).approvals(loaded)
     name = agent.choose(loaded, wish.agent, approvals)
     preset = loaded.config.agents[name]
-    given = {"model": wish.model, "effort": wish.effort, "session": session}
-    command, known = agent.command_of(name, preset, **given)
-    return Chosen(name, command, known, resumed=bool(session and preset.resume))
+    command, known = agent.command_of(
+        name,
+        preset,
+        model=wish.model,
+        effort=wish.effort,
+        session=session,
+        interactive=wish.interactive,
+    )
+    row = preset.interactive if wish.interactive else preset
+    resumed = bool(session and row and row.resume)
+    return Chosen(name, command, known, resumed, wish.interactive)
 
 
 @contextlib.contextmanager

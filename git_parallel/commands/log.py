@@ -10,6 +10,7 @@ import click
 
 from git_parallel import events, output
 from git_parallel.errors import ParallelError
+from git_parallel.interactive import FORM
 from git_parallel.overview import find_folder
 from git_parallel.repository import find_repository
 from git_parallel.store import TaskFolder
@@ -45,6 +46,12 @@ def command(task: str, number: int | None, *, following: bool, raw: bool) -> Non
         raise ParallelError(f"`{record.name}` has no log of run {number}", hint=hint)
     printer = Printer(folder, number, sys.stdout, raw=raw)
     if following:
+        last = folder.last_run()
+        if last and last.interactive and last.number == number and folder.alive:
+            raise ParallelError(
+                f"run {number} of `{record.name}` is on a terminal",
+                hint=f"git parallel attach {record.name}",
+            )
         _follow(folder, printer)
     else:
         printer.print()
@@ -95,7 +102,10 @@ class Printer:
                 raise click.exceptions.Exit(0) from error
 
     def _copy(self, file: BinaryIO, *, whole: bool) -> None:
-        form = "text" if self.raw else self._form()
+        form, offset = ("text", 0) if self.raw else self._form()
+        if form == FORM:
+            self._show_screen(file, offset, whole=whole)
+            return
         by_line = form != "text"
         while chunk := file.readline() if by_line else file.read(CHUNK):
             if by_line and not whole and not chunk.endswith(b"\n"):
@@ -103,10 +113,22 @@ class Printer:
             self.position += len(chunk)
             self._write(self._told(chunk, form) if by_line else chunk)
 
-    def _form(self) -> str:
-        """The form of the run's events, as far as its runner has said it."""
+    def _form(self) -> tuple[str, int]:
+        """The form of what the run's command printed, as far as its runner has said it, and where
+        that begins.
+        """
         runs = (run for run in self.folder.runs() if run.number == self.number)
-        return next((run.output for run in runs), "text")
+        return next(((run.output, run.offset) for run in runs), ("text", 0))
+
+    def _show_screen(self, file: BinaryIO, offset: int, *, whole: bool) -> None:
+        """What could be read on the terminal of an interactive run, in one piece at its end."""
+        from git_parallel import screen
+
+        self._write(file.read(max(0, offset - self.position)))
+        self.position = file.tell()
+        if whole and (printed := file.read()):
+            self.position = file.tell()
+            self._write(f"{screen.text_of(printed)}\n".encode())
 
     def _told(self, line: bytes, form: str) -> bytes:
         """A line as people read it; one that is no event stays as it is."""

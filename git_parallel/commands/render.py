@@ -139,6 +139,7 @@ def next_step(view: TaskView) -> str:
         Status.LOST: f"git parallel stop {name} && git parallel run {name}",
         Status.EMPTY: f"git parallel log {name}",
         Status.STOPPED: f"git parallel run {name}",
+        Status.WAITING: f"git parallel attach {name}",
     }
     if view.status is Status.LOST and view.folder.making:
         return f"git parallel remove {name}"

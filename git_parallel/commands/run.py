@@ -26,6 +26,7 @@ LOCK_WAIT_S = 1.0
 @click.option("--agent", "agent_name", metavar="NAME", help="The agent to run.")
 @click.option("--model", metavar="NAME", help="The model that it is to use.")
 @click.option("--effort", metavar="LEVEL", help="The effort that it is to make.")
+@click.option("--interactive", is_flag=True, help="On a terminal, to be attached to.")
 @click.option("--no-bootstrap", is_flag=True, help="Leave the environment as it is.")
 @click.option("--wait", is_flag=True, help="Follow the run to its end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the task as JSON.")
@@ -39,6 +40,7 @@ def command(
     model: str | None,
     effort: str | None,
     *,
+    interactive: bool,
     no_bootstrap: bool,
     wait: bool,
     as_json: bool,
@@ -46,7 +48,9 @@ def command(
     """Run an agent or a command on a task once more: what ran last, where nothing else is named."""
     repository = find_repository(Path.cwd())
     folder, record = find_folder(repository, task)
-    wish = choice.Wish(agent_name, model, effort, choice.read_prompt(text, file), words)
+    wish = choice.Wish(
+        agent_name, model, effort, choice.read_prompt(text, file), words, interactive
+    )
     if words == ():
         raise UsageError("there is no command after `--`")
     loaded = repository.configuration()
@@ -91,7 +95,7 @@ def _chosen(
     """What to run and with which prompt; what is not named is as it was. A new prompt for the agent
     that ran last goes on with its conversation, where it can.
     """
-    named = wish.agent or wish.model or wish.effort
+    named = wish.agent or wish.model or wish.effort or wish.interactive
     follows_up = wish.prompt is not None
     if last and wish.agent is None and last.agent in loaded.config.agents:
         wish = structs.replace(wish, agent=last.agent if follows_up or named else None)

@@ -32,6 +32,7 @@ GOOD = (Status.READY, Status.MERGED)
 @click.option("--agent", "agent_name", metavar="NAME", help="The agent to run, or several: a,b.")
 @click.option("--model", metavar="NAME", help="The model that it is to use.")
 @click.option("--effort", metavar="LEVEL", help="The effort that it is to make.")
+@click.option("--interactive", is_flag=True, help="On a terminal, to be attached to.")
 @click.option("--attempts", type=click.IntRange(1, 99), metavar="N", help="So many, side by side.")
 @click.option("--touch", multiple=True, metavar="GLOB", help="A path that the task may change.")
 @click.option("--never", multiple=True, metavar="GLOB", help="A path that it must not change.")
@@ -59,6 +60,7 @@ def command(
     target: str | None,
     branch: str | None,
     *,
+    interactive: bool,
     carry: bool,
     no_bootstrap: bool,
     wait: bool,
@@ -75,7 +77,7 @@ def command(
     prompt = choice.read_prompt(text, file)
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
-    wish = choice.Wish(agent_name, model, effort, prompt, words)
+    wish = choice.Wish(agent_name, model, effort, prompt, words, interactive)
     chosen = {
         name: choice.choose(repository, loaded, one)
         for name, one in _attempts(task, wish, attempts).items()
@@ -224,7 +226,8 @@ def _tell(created: Created, chosen: choice.Chosen | None) -> None:
         output.tell(output.DONE, what, hint=f"cd '{task.path}'")
         return
     who = chosen.agent or Path(chosen.command[0]).name
-    output.tell(output.DONE, f"{what}, with {who}", hint=f"git parallel log -f {task.name}")
+    follow = "attach" if chosen.interactive else "log -f"
+    output.tell(output.DONE, f"{what}, with {who}", hint=f"git parallel {follow} {task.name}")
 
 
 def finish(
@@ -250,7 +253,12 @@ def _await(repository: Repository, folder: TaskFolder) -> int:
     from git_parallel.overview import look
 
     name = folder.task().name
+    last = folder.last_run()
     try:
+        if last and last.interactive and sys.stdin.isatty() and sys.stdout.isatty():
+            from git_parallel.commands.attach import attach
+
+            return attach(repository, folder, str(name))
         follow(folder, sys.stderr)
     except KeyboardInterrupt:
         output.tell(output.NOTHING, f"{name} goes on", hint=f"git parallel log -f {name}")
