@@ -25,8 +25,8 @@ def _row(view: TaskView) -> list[str]:
         run.agent or run.command[0] if run else "",
         _checks(run),
         render.changes_of(view),
-        _time(run),
-        f"{run.outcome.cost_usd:.2f} USD" if run and run.outcome and run.outcome.cost_usd else "",
+        output.duration(render.seconds_of(run) or 0.0) if run and run.ended else "",
+        render.cost_of(run),
         output.printable(render.reason_of(view)),
     ]
 
@@ -35,9 +35,3 @@ def _checks(run: Run | None) -> str:
     checks = run.checks if run else ()
     passed = sum(check.exit_code == 0 for check in checks)
     return f"{passed} of {len(checks)} passed" if checks else ""
-
-
-def _time(run: Run | None) -> str:
-    if run is None or run.started is None or run.ended is None:
-        return ""
-    return output.duration((run.ended - run.started).total_seconds())
