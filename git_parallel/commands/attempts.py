@@ -1,11 +1,11 @@
 """Several attempts at one task, side by side."""
 
-from git_parallel import output
+from git_parallel import output, review
 from git_parallel.commands import render
 from git_parallel.overview import TaskView
 from git_parallel.task import Run
 
-TITLES = ("  TASK", "STATUS", "AGENT", "CHECKS", "CHANGES", "TIME", "COST", "NOTE")
+TITLES = ("  TASK", "STATUS", "REVIEW", "AGENT", "CHECKS", "CHANGES", "TIME", "COST", "NOTE")
 
 
 def show(views: list[TaskView]) -> None:
@@ -22,10 +22,11 @@ def _row(view: TaskView) -> list[str]:
     return [
         f"{render.glyph_of(view.status)} {view.task.name}",
         str(view.status),
+        review.standing(view),
         run.agent or run.command[0] if run else "",
         _checks(run),
         render.changes_of(view),
-        output.duration(render.seconds_of(run) or 0.0) if run and run.ended else "",
+        render.took_of(run),
         render.cost_of(run),
         output.printable(render.reason_of(view)),
     ]

@@ -95,7 +95,7 @@ def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
         passed = {0: "passed", None: "did not run"}.get(check.exit_code, "failed")
         rows.append(["check", f"{check.command}: {passed} in {check.seconds:g}s"])
     lines = output.table([row for row in rows if row[1]]).splitlines()
-    commits = repository.git.lines("log", "--format=%h %s", span.range, "--")
+    commits = repository.git.fields("log", "-z", "--format=%h %s", span.range, "--")
     return [*lines, "", *(f"  {commit}" for commit in commits), ""]
 
 
@@ -109,9 +109,9 @@ def _merges(view: TaskView) -> str:
 
 def as_json(repository: Repository, view: TaskView, span: Span) -> dict[str, Any]:
     """A task with its commits, its paths and what was said of it."""
-    logged = repository.git.lines("log", "--format=%H%x00%s", span.range, "--")
-    pairs = [line.split("\0") for line in logged]
-    commits = [{"commit": pair[0], "subject": pair[1]} for pair in pairs]
+    logged = repository.git.fields("log", "-z", "--format=%H %s", span.range, "--")
+    pairs = [commit.partition(" ") for commit in logged]
+    commits = [{"commit": commit, "subject": subject} for commit, _, subject in pairs]
     paths = list(view.facts.paths) if view.facts else None
     said = [_remark_json(remark) for remark in remarks.load(view.folder)]
     answer = {"version": 1, **render.task_json(view), "commits": commits, "paths": paths}

@@ -1,7 +1,5 @@
 """What a person says of a task: a verdict, remarks; and how the agent gets to hear of them."""
 
-from collections.abc import Sequence
-
 from msgspec import Struct, structs
 
 from git_parallel import output, remarks, review
@@ -105,12 +103,9 @@ def take_along(
     task = folder.task()
     branch = repository.branches(f"refs/heads/{task.branch}").get(f"refs/heads/{task.branch}")
     prompt = remarks.prompt_with(wish.prompt, waiting, branch.tip if branch else None)
-    output.tell(output.NOTHING, f"{_count(waiting)} go along", hint="")
+    words = output.count(len(waiting), "remark of the review", "remarks of the review")
+    output.tell(output.NOTHING, f"with {words}")
     return structs.replace(wish, prompt=prompt), waiting
-
-
-def _count(waiting: Sequence[Remark]) -> str:
-    return output.count(len(waiting), "remark of the review", "remarks of the review")
 
 
 def _listens(folder: TaskFolder, last: Run | None, wish: Wish) -> bool:

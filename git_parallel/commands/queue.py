@@ -43,7 +43,6 @@ def _stacked(row: Sequence[str]) -> str:
 
 
 def _row(view: TaskView, *, has_checks: bool) -> list[str]:
-    seconds = render.seconds_of(view.run)
     return [
         f"{render.glyph_of(view.status)} {view.task.name}",
         review.standing(view),
@@ -51,7 +50,7 @@ def _row(view: TaskView, *, has_checks: bool) -> list[str]:
         render.checks_of(view, expected=has_checks),
         render.merges_of(view, most=MOST_PATHS),
         render.some(view.breaches, MOST_PATHS),
-        "" if seconds is None else output.duration(seconds),
+        render.took_of(view.run),
         render.cost_of(view.run),
         output.printable(first_line(view.task.prompt)),
     ]

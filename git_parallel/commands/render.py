@@ -161,6 +161,12 @@ def seconds_of(run: Run | None) -> float | None:
     return (run.ended - run.started).total_seconds()
 
 
+def took_of(run: Run | None) -> str:
+    """How long a run took, in words; nothing where that is not known."""
+    seconds = seconds_of(run)
+    return "" if seconds is None else output.duration(seconds)
+
+
 def cost_of(run: Run | None) -> str:
     """What a run cost, where its agent told."""
     return f"{run.outcome.cost_usd:.2f} USD" if run and run.outcome and run.outcome.cost_usd else ""
