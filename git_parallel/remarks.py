@@ -21,6 +21,7 @@ QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?::(\d+))?', re.DOTALL)
 NUMBERED = re.compile(r"(.+):(\d+)", re.DOTALL)
 ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 LETTERS = dict(zip(b"abtnvfr", b"\a\b\t\n\v\f\r", strict=True))
+MAX_QUOTE = 200
 BLOB, SUBMODULE = "blob", "commit"
 
 
@@ -77,7 +78,7 @@ def drop(repository: Repository, folder: TaskFolder, number: int) -> Remark:
         if not 1 <= number <= len(left):
             raise ParallelError(f"there is no remark {number} that waits")
         gone = left[number - 1]
-        kept = tuple(remark for remark in load(folder) if remark is not gone and remark != gone)
+        kept = tuple(remark for remark in load(folder) if remark != gone)
         write_record(folder.path / FILE, Remarks(kept))
     return gone
 
@@ -114,8 +115,9 @@ def whole(
             part.encode()
         except UnicodeEncodeError as error:
             raise UsageError(f"a remark has to be UTF-8, and so has its file: {part}") from error
-    shown_quote = quote.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return Remark(tip=tip, text=said, time=now(), path=path, line=line, quote=shown_quote)
+    told = quote.encode("utf-8", "surrogateescape").decode("utf-8", "replace").rstrip("\r")
+    cut = told if len(told) <= MAX_QUOTE else told[: MAX_QUOTE - 1] + "…"
+    return Remark(tip=tip, text=said, time=now(), path=path, line=line, quote=cut)
 
 
 def _readings(place: str) -> list[tuple[str, int | None]]:
@@ -162,7 +164,7 @@ def _line(repository: Repository, tip: str, path: str, line: int) -> str:
     if not 1 <= line <= len(lines):
         many = f"{len(lines)} {'line' if len(lines) == 1 else 'lines'}"
         raise ParallelError(f"{shown(path)} has no line {line}: it has {many}")
-    return lines[line - 1].removesuffix("\r")
+    return lines[line - 1]
 
 
 def prompt_with(before: bytes | None, told: Sequence[Remark], tip: str | None) -> bytes:
@@ -171,7 +173,9 @@ def prompt_with(before: bytes | None, told: Sequence[Remark], tip: str | None) -
     """
     blocks = [_block(remark, tip) for remark in told]
     text = "\n\n".join([HEADING, *blocks]).encode() + b"\n"
-    return before.rstrip(b"\n") + b"\n\n" + text if before else text
+    if not before:
+        return text
+    return before + b"\n" * (1 if before.endswith(b"\n") else 2) + text
 
 
 def _block(remark: Remark, tip: str | None) -> str:

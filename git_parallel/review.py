@@ -15,7 +15,7 @@ from git_parallel.task import Status, now
 
 LOCK = "review"
 NEW_COMMITS = "new commits"
-UNPAIRED = re.compile(r"-: +-+ > +\d+: +([0-9a-f]+) ")
+UNPAIRED = re.compile(r" *-: +-+ > +\d+: +([0-9a-f]+) ")
 RANKS = {Verdict.ACCEPTED: 0, Verdict.REJECTED: 2}
 
 

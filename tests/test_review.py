@@ -84,6 +84,22 @@ def test_the_queue_is_readable_in_80_columns(three: Repo, tmp_path: Path) -> Non
     )
 
 
+def test_the_queue_tells_of_breaches_costs_and_checks_that_did_not_run(
+    repo: Repo,
+    claude: Agent,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    claude.replays("claude-edit", change=True)
+    words = ("--never", "note.txt", "-m", "Add a note", "--wait")
+    repo.parallel("start", "x", *words, ok=None)
+    repo.parallel("config", "set", "checks.run", '["true"]')
+    assert normal(repo.parallel("review").stdout, tmp_path) == (
+        "  TASK  CHANGES       CHECKS   MERGES   BREACHES  TIME  COST      PROMPT\n"
+        "✓ x     1 file +1 -0  not run  cleanly  note.txt  NOW    0.01 USD  Add a note\n"
+    )
+    assert repo.json("review")["tasks"][0]["checks"] == "not run"
+
+
 def test_what_was_rejected_comes_last_and_new_commits_come_before_it(repo: Repo) -> None:
     repo.start("a", EDIT)
     repo.start("b", EDIT)
@@ -206,15 +222,19 @@ def test_what_came_from_the_target_is_not_new_work(repo: Repo, task: Repo) -> No
 
 def test_a_rebase_is_compared_commit_by_commit(repo: Repo, task: Repo) -> None:
     task.commit("f", "first\n", "Add f")
+    many = "for n in 1 2 3 4 5 6 7 8; do git commit --quiet --allow-empty -m $n; done"
+    run("sh", "-c", many, cwd=task.path)  # numbers of two digits
     review(repo)
     repo.commit("other", "of main\n")
     task.git("rebase", "--quiet", "main")
     task.commit("readme.txt", "ONE\ntwo\nTHREE\nfour\nfive\n", "Shout more")
     told = review(repo, "--since-last")
-    pairs = [
-        line.split()[2:3] + line.split()[5:] for line in told.splitlines() if line[1:4] == ":  "
+    pairs = [line.split()[2:3] + line.split()[5:] for line in told.splitlines() if line[2:3] == ":"]
+    assert [pairs[0], pairs[1], pairs[-1]] == [
+        ["=", "Shout"],
+        ["=", "Add", "f"],
+        [">", "Shout", "more"],
     ]
-    assert pairs == [["=", "Shout"], ["=", "Add", "f"], [">", "Shout", "more"]]
     assert "\n-one\n+ONE\n" in told
     assert "+first" not in told
     assert "of main" not in told

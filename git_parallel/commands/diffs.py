@@ -38,7 +38,7 @@ def show(repository: Repository, view: TaskView, span: Span, form: str | None) -
 def _git(repository: Repository, view: TaskView, *words: str) -> None:
     """Run git on this terminal; raises ParallelError where it fails, having said why itself."""
     git = repository.git
-    if repository.top is None and view.path.is_dir():
+    if repository.top is None and view.worktree and view.worktree.intact:
         git = repository.git_in(view.path)  # difftool needs a worktree
     done = foreground(git.argv(*words), folder=git.folder, environment=git.environment)
     if done.code not in QUIT:

@@ -37,19 +37,21 @@ def keep(repository: Repository, view: TaskView, said: Said) -> None:
     span = span_of(view)
     new = [remarks.on(repository, view, place, text) for place, text in said.comments]
     rejected = said.verdict == Verdict.REJECTED
-    if said.edit:
-        new += editing.remarks_on(repository, view, span)
     if rejected and said.text is not None:
         new.append(remarks.whole(span.tip, said.text))
-    if rejected and not new and not remarks.waiting(view.folder):
-        raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
-    if said.verdict:
-        review.judge(repository, view, Verdict(said.verdict), said.text or "")
+    if said.verdict == Verdict.ACCEPTED:
+        review.judge(repository, view, Verdict.ACCEPTED, said.text or "")
     if said.drop is not None:
         gone = remarks.drop(repository, view.folder, said.drop)
         output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
+    if said.edit:  # when nothing that could still be refused would take what was written with it
+        new += editing.remarks_on(repository, view, span)
     if new:
         remarks.add(repository, view.folder, new)
+    if rejected:
+        if not remarks.waiting(view.folder):
+            raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
+        review.judge(repository, view, Verdict.REJECTED, said.text or "")
     view.folder.seen()
     _tell(repository, view, span, said)
 
