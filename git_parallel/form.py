@@ -1,9 +1,10 @@
-"""The text in which a reviewer writes remarks below the lines of a diff, as in a mail. Pure.
+"""The text in which a reviewer writes comments below the lines of a diff, as in a mail. Pure.
 
-A line of ours begins with `>`; whatever else stands there is a remark on the line of ours above
+A line of ours begins with `>`; whatever else stands there is a comment on the line of ours above
 it. A line of the new side has its number, so that it is found again in a form that was cut down.
 """
 
+import bisect
 import re
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +20,7 @@ GUTTER = 5
 
 
 class Line(Struct, frozen=True):
-    """A line of a form, and the place that a remark below it is on; `quote` as a remark has it."""
+    """A line of a form, and the place of a comment below it; `quote` as a comment has it."""
 
     text: str
     path: str | None = None
@@ -76,35 +77,27 @@ def _plain(path: str) -> str:
 
 
 def written(lines: Sequence[Line], text: str) -> list[tuple[Line, str]]:
-    """The remarks in a form that came back, each with the line of ours that it stands below. Raises
-    ParallelError where that line was changed, so that nobody knows which it was.
+    """The comments in a form that came back, each with the line of ours that it stands below.
+
+    Raises ParallelError where that line was changed, so that nobody knows which it was.
     """
+    places = dict[str, list[int]]()
+    for index, line in enumerate(lines):
+        places.setdefault(line.text.rstrip(), []).append(index)
     found = []
     at, above, block = -1, "", list[str]()
-    for line in [*text.split("\n"), MARK]:
-        if not line.startswith(MARK):
-            block.append(line.removesuffix("\r"))
+    for text_line in [*text.split("\n"), MARK]:
+        if not text_line.startswith(MARK):
+            block.append(text_line.removesuffix("\r"))
             continue
-        at = _next(lines, above, at)
+        known = places.get(above, [])
+        at = next(iter(known[bisect.bisect(known, at) :]), at)
         if said := _trimmed(block):
-            found.append((_at(lines, at, above), said))
-        above, block = line.rstrip(), []
+            if above and (at < 0 or lines[at].text.rstrip() != above):
+                raise ParallelError(f"this line of the form was changed: {above}")
+            found.append((lines[at] if above else Line(""), said))
+        above, block = text_line.rstrip(), []
     return found
-
-
-def _at(lines: Sequence[Line], at: int, text: str) -> Line:
-    """The line of ours that a remark stands below; the top of the form is none."""
-    if not text:
-        return Line("")
-    if at < 0 or lines[at].text.rstrip() != text:
-        raise ParallelError(f"this line of the form was changed: {text}")
-    return lines[at]
-
-
-def _next(lines: Sequence[Line], text: str, at: int) -> int:
-    """Where a line of ours stands behind a position; the position itself where it does not."""
-    places = (i for i in range(at + 1, len(lines)) if lines[i].text.rstrip() == text)
-    return next(places, at)
 
 
 def _trimmed(block: Sequence[str]) -> str:

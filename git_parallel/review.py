@@ -20,10 +20,11 @@ RANKS = {Verdict.ACCEPTED: 0, Verdict.REJECTED: 2}
 
 
 class Span(Struct, frozen=True):
-    """What a task did: from the commit where it left its target to its tip."""
+    """What a task did: from the commit where it left its target to its tip, and where that is."""
 
     fork: str
     tip: str
+    target: str
 
     @property
     def range(self) -> str:
@@ -35,7 +36,7 @@ def span_of(view: TaskView) -> Span:
     """What a task did; raises ParallelError where that is not known."""
     if view.tip is None or view.facts is None or view.facts.fork is None:
         raise ParallelError(f"`{view.task.name}` can't be compared: {view.trouble or 'no target'}")
-    return Span(view.facts.fork, view.tip)
+    return Span(view.facts.fork, view.tip, view.facts.target_tip)
 
 
 def ready(views: Iterable[TaskView]) -> list[TaskView]:
@@ -75,19 +76,23 @@ def looked(repository: Repository, view: TaskView, span: Span) -> None:
             folder.write_reviewed(Reviewed(span.tip, span.fork, Verdict.SEEN, now()))
 
 
-def judge(repository: Repository, view: TaskView, verdict: Verdict, note: str = "") -> None:
-    """Keep a person's verdict on a task's tip. Raises UnsafeError where they would accept commits
-    that came after they had looked.
-    """
-    span = span_of(view)
+def refuse_unseen(view: TaskView, span: Span) -> None:
+    """Raise UnsafeError where a person would judge commits that came after they had looked."""
+    last = view.folder.reviewed
+    if last and last.tip != span.tip:
+        name = view.task.name
+        raise UnsafeError(
+            f"`{name}` has changed since you looked at it",
+            hint=f"git parallel review {name} --since-last",
+        )
+
+
+def judge(
+    repository: Repository, view: TaskView, span: Span, verdict: Verdict, note: str = ""
+) -> None:
+    """Keep a person's verdict on a task's tip; raises UnsafeError as `refuse_unseen` does."""
     with repository.store.locked(name=LOCK):
-        last = view.folder.reviewed
-        if verdict is Verdict.ACCEPTED and last and last.tip != span.tip:
-            name = view.task.name
-            raise UnsafeError(
-                f"`{name}` has changed since you looked at it",
-                hint=f"git parallel review {name} --since-last",
-            )
+        refuse_unseen(view, span)
         view.folder.write_reviewed(Reviewed(span.tip, span.fork, verdict, now(), note))
 
 

@@ -1,4 +1,4 @@
-"""Reviews: the queue, what is new, verdicts that hold for a tip, remarks that the agent is told."""
+"""Reviews: the queue, what is new, verdicts that hold for a tip, comments for the agent."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from git_parallel import form
-from git_parallel.remarks import _readings, shown
+from git_parallel.comments import _readings, shown
 from tests.conftest import PROGRAM, Repo, normal, run
-from tests.test_agents import Agent, claude  # noqa: F401 - a fixture
+from tests.test_agents import Agent, claude, codex  # noqa: F401 - fixtures
 from tests.test_kill import bomb, steps
 
 EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
-HEADING = "The review of your work has these remarks:\n\n"
+HEADING = "The review of your work has these comments:\n\n"
 
 
 def mine(repo: Repo, name: str = "x") -> Repo:
@@ -281,8 +281,10 @@ def test_a_verdict_holds_for_one_tip(repo: Repo, task: Repo, tmp_path: Path) -> 
     assert verdict(repo) == ("accepted", False)
     shown = normal(review(repo, "--stat"), tmp_path)
     assert "review   new commits since you accepted it, NOW ago\n" in shown
-    assert review(repo, "--accept", ok=1) == (
-        "✗ `x` has changed since you looked at it\n↳ git parallel review x --since-last\n"
+    assert (
+        review(repo, "--reject", "-m", "No", ok=1)
+        == review(repo, "--accept", ok=1)
+        == ("✗ `x` has changed since you looked at it\n↳ git parallel review x --since-last\n")
     )
     review(repo, "--since-last")
     review(repo, "--accept")
@@ -297,7 +299,7 @@ def test_what_is_not_committed_is_not_accepted(repo: Repo, task: Repo) -> None:
 def test_a_rejected_tip_does_not_merge(repo: Repo, task: Repo) -> None:
     tip = task.git("rev-parse", "--short", "HEAD")
     assert review(repo, "--reject", "-m", "It shouts") == (
-        f"✓ x rejected at {tip}\n✓ 1 remark waits for its agent ↳ git parallel run x\n"
+        f"✓ x rejected at {tip}\n✓ 1 comment waits for its agent ↳ git parallel run x\n"
     )
     told = repo.parallel("merge", "x", ok=1).stderr
     assert "✗ `x` can't be merged: you rejected it: git parallel run x, or git parallel" in told
@@ -321,18 +323,18 @@ def test_a_review_comes_back_from_the_trash(repo: Repo, task: Repo) -> None:
     assert review(repo, "--comments").startswith("1  readme.txt:3: why?\n   > THREE\n")
 
 
-# Remarks, and the agent that is told.
+# Comments, and the agent that is told.
 
 
-def test_remarks_reach_the_agent_byte_for_byte(repo: Repo, claude: Agent) -> None:  # noqa: F811
+def test_comments_reach_the_agent_byte_for_byte(repo: Repo, claude: Agent) -> None:  # noqa: F811
     make = "mkdir -p 'ä b'; seq 9 > 'ä b/c d'; printf 'x\\ny\\tz\\n' > \"$(printf 'n\\nl')\""
     claude.does(f"{make}; git add .; git commit -qm more --allow-empty")
     repo.parallel("start", "x", "-m", "Go", "--wait")
     words = ("--comment", "ä b/c d:9", 'Ünï — `code` $HOME \\n "q"\n  indented\n\n# 12')
     review(repo, *words, "--comment", '"n\\nl":2', "tab?", "--comment", "readme.txt", "too short")
-    assert len(repo.json("review", "x")["remarks"]) == 3
+    assert len(repo.json("review", "x")["comments"]) == 3
     done = repo.parallel("run", "x", "--wait")
-    assert "○ with 3 remarks of the review\n" in done.stderr
+    assert "○ with 3 comments of the review\n" in done.stderr
     expected = HEADING + (
         'ä b/c d:9: Ünï — `code` $HOME \\n "q"\n  indented\n\n# 12\n> 9\n\n'
         '"n\\nl":2: tab?\n> y\tz\n\n'
@@ -341,9 +343,9 @@ def test_remarks_reach_the_agent_byte_for_byte(repo: Repo, claude: Agent) -> Non
     assert claude.told.read_bytes().startswith(expected.encode() + b"\n\n---\n")
     kept = (repo.state / "tasks" / "x" / "run-2.prompt").read_bytes()
     assert kept == expected.encode()
-    assert [remark["run"] for remark in repo.json("review", "x")["remarks"]] == [2, 2, 2]
+    assert [comment["run"] for comment in repo.json("review", "x")["comments"]] == [2, 2, 2]
     assert "--resume" in claude.lines[-1]
-    assert "no remarks on x wait" in review(repo, "--comments")
+    assert "no comments on x wait" in review(repo, "--comments")
     repo.parallel("run", "x", "-m", "And now?", "--wait")
     assert claude.told.read_bytes().startswith(b"And now?\n\n---\n")
 
@@ -362,7 +364,20 @@ def test_a_rejection_goes_below_what_the_user_asks(repo: Repo, claude: Agent) ->
     assert verdict(repo) == ("rejected", False)
 
 
-def test_a_command_that_is_told_nothing_takes_no_remarks(repo: Repo) -> None:
+def test_another_agent_hears_what_the_first_one_was_asked(
+    repo: Repo,
+    claude: Agent,  # noqa: F811
+    codex: Agent,  # noqa: F811
+) -> None:
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    codex.does("echo 2 > f; git commit -qam 2")
+    repo.parallel("start", "x", "-m", "Go", "--agent", "claude", "--wait")
+    review(repo, "--comment", "f:1", "why?")
+    repo.parallel("run", "x", "--agent", "codex", "--wait")
+    assert codex.told.read_text().startswith(f"Go\n\n{HEADING}f:1: why?\n> 1\n\n\n---\n")
+
+
+def test_a_command_that_is_told_nothing_takes_no_comments(repo: Repo) -> None:
     repo.start("x", EDIT)
     review(repo, "--comment", "readme.txt:3", "why?")
     repo.parallel("run", "x", "--wait", "--", "true")
@@ -371,10 +386,10 @@ def test_a_command_that_is_told_nothing_takes_no_remarks(repo: Repo) -> None:
     repo.parallel("run", "x", "-m", "Look", "--wait", "--", "sh", "-c", "cat > told")
     told = (Path(repo.task("x")["path"]) / "told").read_text()
     assert told.startswith(f"Look\n\n{HEADING}readme.txt:3: why?\n> THREE\n")
-    assert "no remarks" in review(repo, "--comments")
+    assert "no comments" in review(repo, "--comments")
 
 
-def test_remarks_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -> None:  # noqa: F811
+def test_comments_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -> None:  # noqa: F811
     mine(repo).commit("f", "1\n")
     review(repo, "--comment", "f:1", "why?")
     claude.does("true", ready="exit 1")
@@ -385,12 +400,12 @@ def test_remarks_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) ->
     assert claude.told.read_text().startswith(f"{HEADING}f:1: why?\n> 1\n\n\n---\n")
 
 
-def test_takes_a_remark_back(repo: Repo, task: Repo) -> None:
+def test_takes_a_comment_back(repo: Repo, task: Repo) -> None:
     review(repo, "--comment", "readme.txt:1", "one", "--comment", "readme.txt:2", "two")
     assert review(repo, "--drop", "1") == (
-        "✓ taken back: readme.txt:1: one\n✓ 1 remark waits for its agent ↳ git parallel run x\n"
+        "✓ taken back: readme.txt:1: one\n✓ 1 comment waits for its agent ↳ git parallel run x\n"
     )
-    assert "there is no remark 2 that waits" in review(repo, "--drop", "2", ok=1)
+    assert "there is no comment 2 that waits" in review(repo, "--drop", "2", ok=1)
     assert review(repo, "--comments").startswith("1  readme.txt:2: two\n   > two\n")
 
 
@@ -405,13 +420,13 @@ WRONG_PLACES = [
     ("empty:1", "x", "empty has no line 1: it has 0 lines"),
     ("binary:1", "x", "binary has no lines: it is binary"),
     ("*:1", "x", "`x` has no file *"),
-    ("readme.txt:1", " \n", "a remark needs a text"),
-    ("readme.txt:1", os.fsdecode(b"\xff"), "a remark has to be UTF-8"),
+    ("readme.txt:1", " \n", "a comment needs a text"),
+    ("readme.txt:1", os.fsdecode(b"\xff"), "a comment has to be UTF-8"),
     ("gone:1", "x", "`x` has no file gone"),
 ]
 
 
-def test_a_remark_needs_a_place_that_exists(repo: Repo) -> None:
+def test_a_comment_needs_a_place_that_exists(repo: Repo) -> None:
     repo.commit("gone", "1\n")
     task = mine(repo)
     for name, text in (("d/f", "1\n"), ("empty", ""), ("binary", "a\0b\n")):
@@ -422,7 +437,7 @@ def test_a_remark_needs_a_place_that_exists(repo: Repo) -> None:
     for place, text, told in WRONG_PLACES:
         words = ("--comment", "d/f:1", "good", "--comment", place, text)
         assert told in repo.parallel("review", "x", *words, ok=(1, 2)).stderr
-    assert not (repo.state / "tasks" / "x" / "remarks.json").exists()
+    assert not (repo.state / "tasks" / "x" / "comments.json").exists()
 
 
 def test_places_that_could_be_misread(repo: Repo) -> None:
@@ -434,7 +449,7 @@ def test_places_that_could_be_misread(repo: Repo) -> None:
     task.git("commit", "--quiet", "-m", "Remove")
     places = ("a:2", '"a:2"', '"a:2":1', "b:7", "b:7:1", '"\\"q\\"":1', "gone")
     review(repo, *(word for place in places for word in ("--comment", place, "x")))
-    told = [(r["path"], r.get("line")) for r in repo.json("review", "x")["remarks"]]
+    told = [(r["path"], r.get("line")) for r in repo.json("review", "x")["comments"]]
     assert told == [
         ("a", 2),
         ("a:2", None),
@@ -508,12 +523,12 @@ def wide(repo: Repo) -> Repo:
     return repo
 
 
-def remarked(repo: Repo) -> list[tuple[str | None, int | None, str, str]]:
-    told = repo.json("review", "x").get("remarks", [])
+def commented(repo: Repo) -> list[tuple[str | None, int | None, str, str]]:
+    told = repo.json("review", "x").get("comments", [])
     return [(r.get("path"), r.get("line"), r["text"], r.get("quote", "")) for r in told]
 
 
-def test_remarks_are_written_below_the_lines_that_they_are_about(wide: Repo) -> None:
+def test_comments_are_written_below_the_lines_that_they_are_about(wide: Repo) -> None:
     script = (
         "below('> Nothing', 'All of it', '', '# is good')\n"
         "below('>     6 +x', '', 'x?', '')\n"
@@ -527,7 +542,7 @@ def test_remarks_are_written_below_the_lines_that_they_are_about(wide: Repo) -> 
         "below('>     1 +readme.txt', 'a link')\n"
     )
     review(wide, "--edit", env=editor(wide, script))
-    assert remarked(wide) == [
+    assert commented(wide) == [
         (None, None, "All of it\n\n# is good", ""),
         ("bin", None, "what is this", ""),
         ("gone", None, "why", "-gone 2"),
@@ -550,7 +565,7 @@ def test_a_form_may_be_cut_down_and_saved_by_any_editor(wide: Repo) -> None:
         "lines = [l.rstrip() + '\\r' for l in lines[at - 1 : at + 2]]\n"
     )
     review(wide, "--edit", env=editor(wide, script))
-    assert remarked(wide) == [("new name", 6, "x?", "x")]
+    assert commented(wide) == [("new name", 6, "x?", "x")]
 
 
 def test_what_was_written_is_kept_where_its_line_is_unknown(wide: Repo) -> None:
@@ -560,7 +575,7 @@ def test_what_was_written_is_kept_where_its_line_is_unknown(wide: Repo) -> None:
     (kept,) = (wide.state / "tasks" / "x").glob("review-*")
     assert "x?\n" in kept.read_text()
     assert str(kept) in told
-    assert remarked(wide) == []
+    assert commented(wide) == []
 
 
 @pytest.mark.parametrize(
@@ -583,7 +598,7 @@ def test_the_editor_is_the_one_of_git(repo: Repo, task: Repo) -> None:
     env = editor(repo, "below('>     3 +THREE', 'why?')")
     repo.git("config", "core.editor", env["GIT_EDITOR"])
     review(repo, "--edit", env={"GIT_EDITOR": ""})
-    assert remarked(repo) == [("readme.txt", 3, "why?", "THREE")]
+    assert commented(repo) == [("readme.txt", 3, "why?", "THREE")]
 
 
 def test_a_line_is_found_behind_the_one_before() -> None:
@@ -597,12 +612,12 @@ def test_a_line_is_found_behind_the_one_before() -> None:
 # What can go wrong.
 
 
-def test_no_remark_is_lost_where_many_come_at_once(repo: Repo, task: Repo) -> None:
+def test_no_comment_is_lost_where_many_come_at_once(repo: Repo, task: Repo) -> None:
     with ThreadPoolExecutor(8) as pool:
-        words = [("--comment", "readme.txt:3", f"remark {n}") for n in range(8)]
+        words = [("--comment", "readme.txt:3", f"comment {n}") for n in range(8)]
         list(pool.map(lambda word: review(repo, *word), words))
-    told = [remark["text"] for remark in repo.json("review", "x")["remarks"]]
-    assert sorted(told) == [f"remark {n}" for n in range(8)]
+    told = [comment["text"] for comment in repo.json("review", "x")["comments"]]
+    assert sorted(told) == [f"comment {n}" for n in range(8)]
 
 
 @pytest.mark.parametrize("step", steps(24, every=14))
@@ -612,7 +627,7 @@ def test_killed_while_it_is_said(repo: Repo, step: int) -> None:
     review(repo, "--comment", "f:1", "before")
     code = bomb(repo, step, "review", "x", "--reject", "-m", "No", "--comment", "f:1", "now")
     assert code in (0, -signal.SIGKILL)
-    said = [remark["text"] for remark in repo.json("review", "x")["remarks"]]
+    said = [comment["text"] for comment in repo.json("review", "x")["comments"]]
     assert said in (["before"], ["before", "now", "No"])
     review(repo, "--reject", "-m", "Again")
     assert verdict(repo) == ("rejected", True)
@@ -629,7 +644,7 @@ def test_killed_while_the_agent_is_told(repo: Repo, step: int) -> None:
     assert waits or any("why?" in prompt for prompt in prompts)
 
 
-@pytest.mark.parametrize("name", ["reviewed.json", "remarks.json"])
+@pytest.mark.parametrize("name", ["reviewed.json", "comments.json"])
 def test_a_record_that_can_not_be_read_is_named(repo: Repo, task: Repo, name: str) -> None:
     review(repo, "--accept", "--comment", "readme.txt:3", "why?")
     file = repo.state / "tasks" / "x" / name

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from git_parallel import output, remarks, review
+from git_parallel import comments, output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, render
 from git_parallel.errors import ParallelError
@@ -62,8 +62,7 @@ def _since(repository: Repository, view: TaskView, span: Span) -> int:
         return 0
     output.tell(output.NOTHING, f"what is new in `{name}` since you looked, {ago} ago")
     if found is News.GROWN:
-        target = f"^{view.facts.target_tip}" if view.facts else ""
-        _log(repository, view, "--reverse", f"{last.tip}..{span.tip}", target)
+        _log(repository, view, "--reverse", f"{last.tip}..{span.tip}", f"^{span.target}")
     else:
         old = f"{last.fork}..{last.tip}"
         _git(repository, view, "range-diff", old, span.range, "--")
@@ -89,7 +88,7 @@ def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
         ["merges", _merges(view)],
         ["breaches", ", ".join(view.breaches)],
         ["review", opinion.review_of(view)],
-        ["remarks", opinion.remarks_of(view)],
+        ["comments", opinion.comments_of(view)],
     ]
     for check in run.checks if run else ():
         passed = {0: "passed", None: "did not run"}.get(check.exit_code, "failed")
@@ -113,19 +112,19 @@ def as_json(repository: Repository, view: TaskView, span: Span) -> dict[str, Any
     pairs = [commit.partition(" ") for commit in logged]
     commits = [{"commit": commit, "subject": subject} for commit, _, subject in pairs]
     paths = list(view.facts.paths) if view.facts else None
-    said = [_remark_json(remark) for remark in remarks.load(view.folder)]
+    said = [_comment_json(comment) for comment in comments.load(view.folder)]
     answer = {"version": 1, **render.task_json(view), "commits": commits, "paths": paths}
-    return {**answer, "remarks": said} if said else answer
+    return {**answer, "comments": said} if said else answer
 
 
-def _remark_json(remark: remarks.Remark) -> dict[str, Any]:
+def _comment_json(comment: comments.Comment) -> dict[str, Any]:
     known = {
-        "path": remark.path,
-        "line": remark.line,
-        "text": remark.text,
-        "quote": remark.quote,
-        "commit": remark.tip,
-        "time": remark.time,
-        "run": remark.run,
+        "path": comment.path,
+        "line": comment.line,
+        "text": comment.text,
+        "quote": comment.quote,
+        "commit": comment.tip,
+        "time": comment.time,
+        "run": comment.run,
     }
     return {key: value for key, value in known.items() if value not in (None, "")}

@@ -1,14 +1,14 @@
-"""Remarks that a person writes into the diff of a task, in git's editor."""
+"""Comments that a person writes into the diff of a task, in git's editor."""
 
 import os
 import tempfile
 from pathlib import Path
 
-from git_parallel import form, remarks, review
+from git_parallel import comments, form, review
+from git_parallel.comments import Comment
 from git_parallel.errors import ParallelError
 from git_parallel.overview import TaskView
 from git_parallel.process import foreground
-from git_parallel.remarks import Remark
 from git_parallel.repository import Repository
 from git_parallel.review import Span
 
@@ -19,8 +19,8 @@ INTRO = (
 )
 
 
-def remarks_on(repository: Repository, view: TaskView, span: Span) -> list[Remark]:
-    """The remarks that a person writes into the diff in git's editor; what they wrote stays in its
+def comments_on(repository: Repository, view: TaskView, span: Span) -> list[Comment]:
+    """The comments that a person writes into the diff in git's editor; what they wrote stays in its
     file where it can't be understood. Raises ParallelError.
     """
     lines = _form(repository, view, span)
@@ -33,7 +33,7 @@ def remarks_on(repository: Repository, view: TaskView, span: Span) -> list[Remar
         _open_editor(repository, file)
         text = os.fsdecode(file.read_bytes())
         found = form.written(lines, text)
-        new = [_remark(span.tip, line, said) for line, said in found]
+        new = [_comment(span.tip, line, said) for line, said in found]
     except ParallelError as error:
         if file.read_bytes() == content:
             file.unlink()
@@ -44,8 +44,8 @@ def remarks_on(repository: Repository, view: TaskView, span: Span) -> list[Remar
     return new
 
 
-def _remark(tip: str, line: form.Line, said: str) -> Remark:
-    return remarks.whole(tip, said, path=line.path, line=line.line, quote=line.quote)
+def _comment(tip: str, line: form.Line, said: str) -> Comment:
+    return comments.whole(tip, said, path=line.path, line=line.line, quote=line.quote)
 
 
 def _form(repository: Repository, view: TaskView, span: Span) -> list[form.Line]:

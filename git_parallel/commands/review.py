@@ -28,11 +28,11 @@ from git_parallel.review import span_of
     nargs=2,
     multiple=True,
     metavar="FILE:LINE TEXT",
-    help="A remark for the agent's next run; several may be given.",
+    help="A comment for the agent's next run; several may be given.",
 )
-@click.option("--edit", is_flag=True, help="Write remarks into the diff, in git's editor.")
-@click.option("--comments", "listing", is_flag=True, help="List the remarks that wait.")
-@click.option("--drop", type=int, metavar="N", help="Take the N-th remark that waits back.")
+@click.option("--edit", is_flag=True, help="Write comments into the diff, in git's editor.")
+@click.option("--comments", "listing", is_flag=True, help="List the comments that wait.")
+@click.option("--drop", type=int, metavar="N", help="Take the N-th comment that waits back.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     task: str | None,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from msgspec import structs
 
-from git_parallel import remarks, runner
+from git_parallel import comments, runner
 from git_parallel.commands import choice, opinion
 from git_parallel.commands.start import ask_for_trust, finish
 from git_parallel.config import Loaded
@@ -64,7 +64,7 @@ def command(
         folder.seen()
         choice.keep_brief(repository, folder, number, prompt, loaded)
         runner.launch(repository, folder, lock, run)
-        remarks.sent(repository, folder, told, number)
+        comments.sent(repository, folder, told, number)
     worktree = repository.worktree_of(record.slug)
     path = str(worktree.path) if worktree else record.path
     return finish(repository, folder, path, wait=wait, as_json=as_json)

@@ -71,7 +71,7 @@ def _lines(view: TaskView) -> list[str]:
         ["breaches", ", ".join(view.breaches)],
         ["merged", _merged(view)],
         ["review", opinion.review_of(view)],
-        ["remarks", opinion.remarks_of(view)],
+        ["comments", opinion.comments_of(view)],
         ["slot", f"{task.slot}, ports {task.ports[0]} to {task.ports[-1]}"],
         ["started", output.age(task.created) + " ago"],
     ]

@@ -15,8 +15,8 @@ from git_parallel.review import LOCK, span_of
 from git_parallel.store import TaskFolder
 from git_parallel.task import now
 
-FILE = "remarks.json"
-HEADING = "The review of your work has these remarks:"
+FILE = "comments.json"
+HEADING = "The review of your work has these comments:"
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"(?::(\d+))?', re.DOTALL)
 NUMBERED = re.compile(r"(.+):(\d+)", re.DOTALL)
 ESCAPE = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
@@ -25,8 +25,8 @@ MAX_QUOTE = 200
 BLOB, SUBMODULE = "blob", "commit"
 
 
-class Remark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One remark on a tip: on a line of a file as it is there, on a file, or on all of it. `quote`
+class Comment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One comment on a tip: on a line of a file as it is there, on a file, or on all of it. `quote`
     is the line; with a minus before it, one that was removed there. `run` is the one whose agent
     was told.
     """
@@ -47,54 +47,54 @@ class Remark(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return shown(self.path) + (f":{self.line}" if self.line else "")
 
 
-class Remarks(Struct, frozen=True, forbid_unknown_fields=True):
-    """All remarks on a task, the oldest first."""
+class Comments(Struct, frozen=True, forbid_unknown_fields=True):
+    """All comments on a task, the oldest first."""
 
-    remarks: tuple[Remark, ...] = ()
+    comments: tuple[Comment, ...] = ()
     version: int = 1
 
 
-def load(folder: TaskFolder) -> tuple[Remark, ...]:
-    """All remarks on a task, those that were sent among them; raises ParallelError."""
-    found = find_record(folder.path / FILE, Remarks)
-    return found.remarks if found else ()
+def load(folder: TaskFolder) -> tuple[Comment, ...]:
+    """All comments on a task, those that were sent among them; raises ParallelError."""
+    found = find_record(folder.path / FILE, Comments)
+    return found.comments if found else ()
 
 
-def waiting(folder: TaskFolder) -> tuple[Remark, ...]:
-    """The remarks that no agent was told yet; raises ParallelError."""
-    return tuple(remark for remark in load(folder) if remark.run is None)
+def waiting(folder: TaskFolder) -> tuple[Comment, ...]:
+    """The comments that no agent was told yet; raises ParallelError."""
+    return tuple(comment for comment in load(folder) if comment.run is None)
 
 
-def add(repository: Repository, folder: TaskFolder, new: Sequence[Remark]) -> None:
-    """Keep remarks; raises ParallelError."""
+def add(repository: Repository, folder: TaskFolder, new: Sequence[Comment]) -> None:
+    """Keep comments; raises ParallelError."""
     with repository.store.locked(name=LOCK):
-        write_record(folder.path / FILE, Remarks((*load(folder), *new)))
+        write_record(folder.path / FILE, Comments((*load(folder), *new)))
 
 
-def drop(repository: Repository, folder: TaskFolder, number: int) -> Remark:
+def drop(repository: Repository, folder: TaskFolder, number: int) -> Comment:
     """Forget the n-th of those that wait, counted from 1; raises ParallelError."""
     with repository.store.locked(name=LOCK):
         left = waiting(folder)
         if not 1 <= number <= len(left):
-            raise ParallelError(f"there is no remark {number} that waits")
+            raise ParallelError(f"there is no comment {number} that waits")
         gone = left[number - 1]
-        kept = tuple(remark for remark in load(folder) if remark != gone)
-        write_record(folder.path / FILE, Remarks(kept))
+        kept = tuple(comment for comment in load(folder) if comment != gone)
+        write_record(folder.path / FILE, Comments(kept))
     return gone
 
 
-def sent(repository: Repository, folder: TaskFolder, told: Sequence[Remark], number: int) -> None:
-    """Keep that the agent of a run was told remarks; others may have come meanwhile."""
+def sent(repository: Repository, folder: TaskFolder, told: Sequence[Comment], number: int) -> None:
+    """Keep that the agent of a run was told comments; others may have come meanwhile."""
     if not told:
         return
     with repository.store.locked(name=LOCK):
         left = load(folder)
         now_sent = tuple(structs.replace(r, run=number) if r in told else r for r in left)
-        write_record(folder.path / FILE, Remarks(now_sent))
+        write_record(folder.path / FILE, Comments(now_sent))
 
 
-def on(repository: Repository, view: TaskView, place: str, text: str) -> Remark:
-    """A remark on `FILE:LINE` or `FILE`, which may be in quotes as git puts them round unusual
+def on(repository: Repository, view: TaskView, place: str, text: str) -> Comment:
+    """A comment on `FILE:LINE` or `FILE`, which may be in quotes as git puts them round unusual
     names; raises ParallelError where the task has no such line.
     """
     tip = span_of(view).tip
@@ -105,19 +105,19 @@ def on(repository: Repository, view: TaskView, place: str, text: str) -> Remark:
 
 def whole(
     tip: str, text: str, *, path: str | None = None, line: int | None = None, quote: str = ""
-) -> Remark:
-    """A remark on all of a task, or on a place that is known to exist; raises UsageError."""
+) -> Comment:
+    """A comment on all of a task, or on a place that is known to exist; raises UsageError."""
     said = text.strip("\n")
     if not said.strip():
-        raise UsageError("a remark needs a text")
+        raise UsageError("a comment needs a text")
     for part in (said, path or ""):
         try:
             part.encode()
         except UnicodeEncodeError as error:
-            raise UsageError(f"a remark has to be UTF-8, and so has its file: {part}") from error
+            raise UsageError(f"a comment has to be UTF-8, and so has its file: {part}") from error
     told = quote.encode("utf-8", "surrogateescape").decode("utf-8", "replace").rstrip("\r")
     cut = told if len(told) <= MAX_QUOTE else told[: MAX_QUOTE - 1] + "…"
-    return Remark(tip=tip, text=said, time=now(), path=path, line=line, quote=cut)
+    return Comment(tip=tip, text=said, time=now(), path=path, line=line, quote=cut)
 
 
 def _readings(place: str) -> list[tuple[str, int | None]]:
@@ -167,23 +167,23 @@ def _line(repository: Repository, tip: str, path: str, line: int) -> str:
     return lines[line - 1]
 
 
-def prompt_with(before: bytes | None, told: Sequence[Remark], tip: str | None) -> bytes:
-    """What to tell an agent: what the user asks of it, byte for byte, and then the remarks; those
+def prompt_with(before: bytes | None, told: Sequence[Comment], tip: str | None) -> bytes:
+    """What to tell an agent: what the user asks of it, byte for byte, and then the comments; those
     on another commit than its tip say so.
     """
-    blocks = [_block(remark, tip) for remark in told]
+    blocks = [_block(comment, tip) for comment in told]
     text = "\n\n".join([HEADING, *blocks]).encode() + b"\n"
     if not before:
         return text
     return before + b"\n" * (1 if before.endswith(b"\n") else 2) + text
 
 
-def _block(remark: Remark, tip: str | None) -> str:
-    place = remark.place
-    if place and remark.tip != tip:
-        place += f" (as of {remark.tip[:12]})"
-    said = f"{place}: {remark.text}" if place else remark.text
-    return f"{said}\n> {remark.quote}" if remark.quote else said
+def _block(comment: Comment, tip: str | None) -> str:
+    place = comment.place
+    if place and comment.tip != tip:
+        place += f" (as of {comment.tip[:12]})"
+    said = f"{place}: {comment.text}" if place else comment.text
+    return f"{said}\n> {comment.quote}" if comment.quote else said
 
 
 def shown(path: str) -> str:
