@@ -13,9 +13,9 @@ from git_parallel.repository import Repository
 from git_parallel.review import Span
 
 INTRO = (
-    "What do you say of `{name}`? Write it below the line that it is about: what does not",
-    "begin with `>` is yours. Lines that you do not need may go.",
-    "Nothing written, nothing kept.",
+    "What do you say of `{name}`?",
+    "Write it below the line that it is about: what does not begin with `>` is",
+    "yours. Lines that you do not need may go. Nothing written, nothing kept.",
 )
 
 
