@@ -20,7 +20,7 @@ from git_parallel.config import Loaded
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git, status_path
 from git_parallel.overview import TaskView, look
-from git_parallel.records import Landed
+from git_parallel.records import Landed, Verdict
 from git_parallel.repository import Branch, Repository
 from git_parallel.scratch import scratch
 from git_parallel.site import Site
@@ -65,6 +65,9 @@ def refusal(view: TaskView) -> str:
         return f"its target {view.task.target} is gone"
     if view.status is Status.MERGED:
         return "it is merged already"
+    if view.folder.verdict(view.tip) is Verdict.REJECTED:
+        name = view.task.name
+        return f"you rejected it: git parallel run {name}, or git parallel review {name} --accept"
     if view.dirty:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     if view.dirty is None and view.worktree:

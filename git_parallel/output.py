@@ -139,6 +139,12 @@ def table(rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
     return "\n".join(_line(row, used, widths, width) for row in full)
 
 
+def table_width(rows: Sequence[Sequence[str]]) -> int:
+    """How wide the table of some rows is, all of the same length."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return sum(widths) + 2 * (sum(width > 0 for width in widths) - 1)
+
+
 def titled(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     """Rows below their titles; a column that is empty has none, and is left out of a table."""
     return [[t if any(row[c] for row in rows) else "" for c, t in enumerate(titles)], *rows]

@@ -3,7 +3,9 @@
 A file that can't be read is an error that names it, never an empty default.
 """
 
+import enum
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,4 +101,25 @@ class Retarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a task goes whose target, another task's branch, has landed."""
 
     target: str
+    version: int = 1
+
+
+class Verdict(enum.StrEnum):
+    """What a person made of a task's work."""
+
+    SEEN = "seen"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+class Reviewed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which tip of a task a person looked at last, the fork that it was compared with, and what
+    they made of it: of another tip it says nothing.
+    """
+
+    tip: str
+    fork: str
+    verdict: Verdict
+    time: datetime
+    note: str = ""
     version: int = 1

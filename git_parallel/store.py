@@ -16,6 +16,8 @@ from git_parallel.records import (
     Notice,
     Restored,
     Retarget,
+    Reviewed,
+    Verdict,
     find_record,
     load_record,
     write,
@@ -130,6 +132,20 @@ class TaskFolder:
     def write_restored(self, tip: str) -> None:
         """Say that a person wants this task to stay, as long as its tip does."""
         write_record(self.path / "restored.json", Restored(tip))
+
+    @property
+    def reviewed(self) -> Reviewed | None:
+        """What a person looked at last, and made of it."""
+        return find_record(self.path / "reviewed.json", Reviewed)
+
+    def verdict(self, tip: str | None) -> Verdict | None:
+        """What a person made of exactly this tip; None where nobody has looked at it."""
+        reviewed = self.reviewed
+        return reviewed.verdict if reviewed and reviewed.tip == tip else None
+
+    def write_reviewed(self, reviewed: Reviewed) -> None:
+        """Keep what a person looked at, under the lock for reviews."""
+        write_record(self.path / "reviewed.json", reviewed)
 
     @property
     def notice(self) -> Notice | None:

@@ -1,11 +1,11 @@
 """Several attempts at one task, side by side."""
 
-from git_parallel import output
+from git_parallel import output, review
 from git_parallel.commands import render
 from git_parallel.overview import TaskView
 from git_parallel.task import Run
 
-TITLES = ("  TASK", "STATUS", "AGENT", "CHECKS", "CHANGES", "TIME", "COST", "NOTE")
+TITLES = ("  TASK", "STATUS", "REVIEW", "AGENT", "CHECKS", "CHANGES", "TIME", "COST", "NOTE")
 
 
 def show(views: list[TaskView]) -> None:
@@ -22,11 +22,12 @@ def _row(view: TaskView) -> list[str]:
     return [
         f"{render.glyph_of(view.status)} {view.task.name}",
         str(view.status),
+        review.standing(view),
         run.agent or run.command[0] if run else "",
         _checks(run),
         render.changes_of(view),
-        _time(run),
-        f"{run.outcome.cost_usd:.2f} USD" if run and run.outcome and run.outcome.cost_usd else "",
+        render.took_of(run),
+        render.cost_of(run),
         output.printable(render.reason_of(view)),
     ]
 
@@ -35,9 +36,3 @@ def _checks(run: Run | None) -> str:
     checks = run.checks if run else ()
     passed = sum(check.exit_code == 0 for check in checks)
     return f"{passed} of {len(checks)} passed" if checks else ""
-
-
-def _time(run: Run | None) -> str:
-    if run is None or run.started is None or run.ended is None:
-        return ""
-    return output.duration((run.ended - run.started).total_seconds())

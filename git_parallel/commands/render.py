@@ -1,17 +1,21 @@
 """How a task looks: in JSON, in a line, in a word."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from git_parallel import output
 from git_parallel.overview import TaskView
+from git_parallel.records import Reviewed
 from git_parallel.repository import Repository
 from git_parallel.task import Run, Status
 
 if TYPE_CHECKING:
     from git_parallel.cleanup import Swept
+
+CLEANLY = "cleanly"
 
 GLYPHS = {
     Status.READY: output.DONE,
@@ -65,6 +69,8 @@ def task_json(view: TaskView) -> dict[str, Any]:
             answer["agent"] = view.run.agent
     if view.evidence:
         answer["evidence"] = view.evidence
+    if reviewed := view.folder.reviewed:
+        answer["review"] = _review_json(view, reviewed)
     if view.notice:
         answer["notice"] = {"status": view.notice.status, "reason": view.notice.reason}
     return answer
@@ -77,6 +83,17 @@ def _conflicts_json(view: TaskView) -> list[dict[str, Any]] | None:
         return []
     name, target = view.task.name, view.task.target
     return [{"tasks": [name], "target": target, "paths": list(view.facts.conflicts)}]
+
+
+def _review_json(view: TaskView, reviewed: Reviewed) -> dict[str, Any]:
+    """What a person made of a task; `current` is false where its tip is another one now."""
+    answer: dict[str, Any] = {
+        "verdict": str(reviewed.verdict),
+        "tip": reviewed.tip,
+        "current": reviewed.tip == view.tip,
+        "time": reviewed.time,
+    }
+    return answer | ({"note": reviewed.note} if reviewed.note else {})
 
 
 def run_json(view: TaskView, run: Run) -> dict[str, Any]:
@@ -126,6 +143,50 @@ def changes_of(view: TaskView) -> str:
     if view.dirty:
         parts.append(f"{view.dirty} uncommitted")
     return ", ".join(parts)
+
+
+def checks_of(view: TaskView, *, expected: bool) -> str:
+    """What the checks said of a task as it is now, in words; nothing where there are none."""
+    run = view.run
+    if run is None or not run.checks or run.head != view.tip:
+        return "not run" if expected else ""
+    passed = sum(check.exit_code == 0 for check in run.checks)
+    return "passed" if passed == len(run.checks) else f"{len(run.checks) - passed} failed"
+
+
+def seconds_of(run: Run | None) -> float | None:
+    """How long a run took; None where it did not run, or did not end."""
+    if run is None or run.started is None or run.ended is None:
+        return None
+    return (run.ended - run.started).total_seconds()
+
+
+def took_of(run: Run | None) -> str:
+    """How long a run took, in words; nothing where that is not known."""
+    seconds = seconds_of(run)
+    return "" if seconds is None else output.duration(seconds)
+
+
+def cost_of(run: Run | None) -> str:
+    """What a run cost, where its agent told."""
+    return f"{run.outcome.cost_usd:.2f} USD" if run and run.outcome and run.outcome.cost_usd else ""
+
+
+def merges_of(view: TaskView, *, most: int) -> str:
+    """Whether a task merges into its target, with so many paths of the conflict at most."""
+    if view.evidence:
+        return f"already in {view.task.target}"
+    if view.facts is None or view.facts.conflicts is None:
+        return "not known"
+    if not view.facts.conflicts:
+        return CLEANLY
+    return f"conflicts: {some(view.facts.conflicts, most)}"
+
+
+def some(paths: Sequence[str], most: int) -> str:
+    """The first of some paths, and how many there are beside them."""
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return output.printable(", ".join(paths[:most])) + more
 
 
 def next_step(view: TaskView) -> str:

@@ -1,51 +1,90 @@
-"""`git parallel review`: what a task changed, what its checks said, whether it merges."""
+"""`git parallel review`: what is ready, what a task changed, and what you make of it."""
 
 from pathlib import Path
-from typing import Any
 
 import click
+from msgspec import Struct
 
 from git_parallel import cleanup, output
-from git_parallel.brief import first_line
-from git_parallel.commands import attempts, render
-from git_parallel.errors import ParallelError
+from git_parallel.commands import attempts, diffs, opinion, queue, render
+from git_parallel.errors import UsageError
 from git_parallel.overview import TaskView, look
-from git_parallel.process import foreground
 from git_parallel.repository import Repository, find_repository
-from git_parallel.task import Status
+from git_parallel.review import span_of
 
 
 @click.command("review")
 @click.argument("task", required=False)
-@click.option("--stat", is_flag=True, help="Without the diff.")
+@click.option("--stat", "form", flag_value="stat", help="Without the diff.")
+@click.option("--files", "form", flag_value="files", help="Only the names of the changed files.")
+@click.option("--tool", "form", flag_value="tool", help="The diff in git's difftool.")
+@click.option("--since-last", "form", flag_value="since", help="What is new since you looked.")
+@click.option("--accept", "verdict", flag_value="accepted", help="It is good as it is now.")
+@click.option("--reject", "verdict", flag_value="rejected", help="It is not, and -m says why.")
+@click.option("-m", "--message", "text", metavar="TEXT", help="Why, for the agent's next run.")
+@click.option(
+    "--comment",
+    "comments",
+    nargs=2,
+    multiple=True,
+    metavar="FILE:LINE TEXT",
+    help="A comment for the agent's next run; several may be given.",
+)
+@click.option("--edit", is_flag=True, help="Write comments into the diff, in git's editor.")
+@click.option("--comments", "listing", is_flag=True, help="List the comments that wait.")
+@click.option("--drop", type=int, metavar="N", help="Take the N-th comment that waits back.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(task: str | None, *, stat: bool, as_json: bool) -> int:
+def command(
+    task: str | None,
+    form: str | None,
+    verdict: str | None,
+    text: str | None,
+    comments: tuple[tuple[str, str], ...],
+    drop: int | None,
+    *,
+    edit: bool,
+    listing: bool,
+    as_json: bool,
+) -> int:
     """See what a task changed: its commits, its files, its checks, its diff; and whether it merges
-    cleanly into its target. Of several attempts: how they compare. Without a name: what is ready
-    for review.
+    cleanly into its target. Accept it, reject it, or say what is to be done about it. Of several
+    attempts: how they compare. Without a name: what is ready for review.
     """
+    said = opinion.Said(verdict, text, comments, drop, edit=edit)
+    wish = Wish(form, said, listing=listing, as_json=as_json)
+    wish.check()
     repository = find_repository(Path.cwd())
     render.tell_swept(repository, cleanup.sweep(repository))
     if task is None:
-        return _queue(repository, as_json=as_json)
+        wish.refuse_details("name a task", "git parallel review")
+        return queue.show(repository, as_json=as_json)
     if found := _attempts(repository, task):
-        if as_json:
-            output.json({"version": 1, "tasks": [render.task_json(view) for view in found]})
-        else:
-            attempts.show(found)
-        return 0
-    view = look(repository, [task]).tasks[0]
-    if view.tip is None or view.facts is None or view.facts.fork is None:
-        raise ParallelError(f"`{view.task.name}` can't be compared: {view.trouble or 'no target'}")
-    span = (view.facts.fork, view.tip)
-    if as_json:
-        output.json(_json(repository, view, span))
-        return 0
-    output.answer(output.printable("\n".join(_summary(repository, view, span))))
-    view.folder.seen()
-    if view.facts.files:
-        _diff(repository, span, stat=stat)
-    return 0
+        hint = f"git parallel review {found[0].task.name}"
+        wish.refuse_details(f"`{task}` has several attempts: name one of them", hint)
+        return _compare(found, as_json=as_json)
+    return _review(repository, look(repository, [task]).tasks[0], wish)
+
+
+class Wish(Struct, frozen=True):
+    """What the user wants to see of a task, and to say of it."""
+
+    form: str | None
+    said: opinion.Said
+    listing: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Raise UsageError where the options do not go together."""
+        if self.said.text is not None and self.said.verdict is None:
+            raise UsageError("-m is for --reject and --accept", hint="--comment FILE:LINE TEXT")
+        shows = [self.form, self.said.anything, self.listing]
+        if sum(map(bool, shows)) > 1 or (self.form and self.as_json):
+            raise UsageError("one thing at a time: to see, to list, or to say something")
+
+    def refuse_details(self, message: str, hint: str) -> None:
+        """Raise UsageError where something is asked that only one task can answer."""
+        if self.form or self.said.anything or self.listing:
+            raise UsageError(message, hint=hint)
 
 
 def _attempts(repository: Repository, name: str) -> list[TaskView]:
@@ -57,63 +96,22 @@ def _attempts(repository: Repository, name: str) -> list[TaskView]:
     return look(repository, names).tasks
 
 
-def _queue(repository: Repository, *, as_json: bool) -> int:
-    ready = [view for view in look(repository).tasks if view.status is Status.READY]
+def _compare(found: list[TaskView], *, as_json: bool) -> int:
     if as_json:
-        output.json({"version": 1, "tasks": [render.task_json(view) for view in ready]})
-        return 0
-    if not ready:
-        output.tell(output.NOTHING, "nothing is ready for review", hint="git parallel list")
-        return 0
-    rows = [["  TASK", "CHANGES", "MERGES", "PROMPT"]]
-    for view in ready:
-        name = f"{output.DONE} {view.task.name}"
-        prompt = output.printable(first_line(view.task.prompt))
-        rows.append([name, render.changes_of(view), _merges(view), prompt])
-    output.answer(output.table(rows, width=output.terminal_width()))
+        output.json({"version": 1, "tasks": [render.task_json(view) for view in found]})
+    else:
+        attempts.show(found)
     return 0
 
 
-def _merges(view: TaskView) -> str:
-    if view.evidence:
-        return f"already in {view.task.target}"
-    if view.facts is None or view.facts.conflicts is None:
-        return "not known"
-    if not view.facts.conflicts:
-        return f"cleanly into {view.task.target}"
-    return f"conflicts with {view.task.target}: {', '.join(view.facts.conflicts[:5])}"
-
-
-def _summary(repository: Repository, view: TaskView, span: tuple[str, str]) -> list[str]:
-    task, run = view.task, view.run
-    reason = render.reason_of(view)
-    rows = [
-        ["task", task.name],
-        ["status", str(view.status) + (f": {reason}" if reason else "")],
-        ["prompt", first_line(task.prompt)],
-        ["changes", render.changes_of(view)],
-        ["merges", _merges(view)],
-        ["breaches", ", ".join(view.breaches)],
-    ]
-    for check in run.checks if run else ():
-        passed = {0: "passed", None: "did not run"}.get(check.exit_code, "failed")
-        rows.append(["check", f"{check.command}: {passed} in {check.seconds:g}s"])
-    lines = output.table([row for row in rows if row[1]]).splitlines()
-    commits = repository.git.lines("log", "--format=%h %s", f"{span[0]}..{span[1]}", "--")
-    return [*lines, "", *(f"  {commit}" for commit in commits), ""]
-
-
-def _diff(repository: Repository, span: tuple[str, str], *, stat: bool) -> None:
-    """The diff as git shows it: its colours, its pager, its tools."""
-    form = ["--stat"] if stat else ["--stat", "--patch"]
-    git = repository.git
-    foreground(git.argv("diff", *form, *span), folder=git.folder, environment=git.environment)
-
-
-def _json(repository: Repository, view: TaskView, span: tuple[str, str]) -> dict[str, Any]:
-    form = "--format=%H%x00%s"
-    logged = repository.git.lines("log", form, f"{span[0]}..{span[1]}", "--")
-    pairs = [line.split("\0") for line in logged]
-    commits = [{"commit": pair[0], "subject": pair[1]} for pair in pairs]
-    paths = list(view.facts.paths) if view.facts else None
-    return {"version": 1, **render.task_json(view), "commits": commits, "paths": paths}
+def _review(repository: Repository, view: TaskView, wish: Wish) -> int:
+    if wish.said.anything:
+        opinion.keep(repository, view, wish.said)
+    elif wish.listing and not wish.as_json:
+        opinion.show(view)
+        return 0
+    elif not wish.as_json:
+        return diffs.show(repository, view, span_of(view), wish.form)
+    if wish.as_json:
+        output.json(diffs.as_json(repository, view, span_of(view)))
+    return 0

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 from msgspec import structs
 
-from git_parallel import runner
-from git_parallel.commands import choice
+from git_parallel import comments, runner
+from git_parallel.commands import choice, opinion
 from git_parallel.commands.start import ask_for_trust, finish
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UnsafeError, UsageError
@@ -58,6 +58,7 @@ def command(
     lock = take(repository, folder, record)
     with lock:
         last = folder.last_run()
+        wish, told = opinion.take_along(repository, folder, last, wish)
         chosen, prompt = _chosen(repository, loaded, folder, last, wish)
         number = last.number + 1 if last else 1
         run = chosen.run(number, bootstrap=not no_bootstrap)
@@ -67,6 +68,7 @@ def command(
         folder.seen()
         choice.keep_brief(repository, folder, number, prompt, loaded)
         runner.launch(repository, folder, lock, run)
+        comments.sent(repository, folder, told, number)
     worktree = repository.worktree_of(record.slug)
     path = str(worktree.path) if worktree else record.path
     return finish(repository, folder, path, wait=wait, as_json=as_json)

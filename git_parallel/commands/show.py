@@ -7,7 +7,7 @@ import click
 
 from git_parallel import environment, output
 from git_parallel.brief import first_line
-from git_parallel.commands import render
+from git_parallel.commands import opinion, render
 from git_parallel.overview import TaskView, look
 from git_parallel.repository import find_repository
 from git_parallel.task import Outcome, Run, Status
@@ -70,6 +70,8 @@ def _lines(view: TaskView) -> list[str]:
         ["after", " ".join(task.after)],
         ["breaches", ", ".join(view.breaches)],
         ["merged", _merged(view)],
+        ["review", opinion.review_of(view)],
+        ["comments", opinion.comments_of(view)],
         ["slot", f"{task.slot}, ports {task.ports[0]} to {task.ports[-1]}"],
         ["started", output.age(task.created) + " ago"],
     ]

@@ -1,0 +1,130 @@
+"""What a task changed, as git shows it: its colours, its pager, its tools."""
+
+from typing import Any
+
+from git_parallel import comments, output, review
+from git_parallel.brief import first_line
+from git_parallel.commands import opinion, render
+from git_parallel.errors import ParallelError
+from git_parallel.overview import TaskView
+from git_parallel.process import foreground
+from git_parallel.repository import Repository
+from git_parallel.review import News, Span
+
+FORMS = {
+    None: ("diff", "--stat", "--patch"),
+    "stat": ("diff", "--stat"),
+    "files": ("diff", "--name-status"),
+    "tool": ("difftool",),
+}
+LOOKS = (None, "tool")  # who sees names and numbers only has not looked
+QUIT = (0, 141, -13)  # a pager that was left early ends git by SIGPIPE
+
+
+def show(repository: Repository, view: TaskView, span: Span, form: str | None) -> int:
+    """Show a task in one of the forms; who has seen its diff has looked at it."""
+    if form == "since":
+        return _since(repository, view, span)
+    if form != "files":
+        output.answer(output.printable("\n".join(_summary(repository, view, span))))
+    view.folder.seen()
+    if view.facts and view.facts.files:
+        _git(repository, view, *FORMS[form], span.fork, span.tip, "--")
+    if form in LOOKS:
+        review.looked(repository, view, span)
+    return 0
+
+
+def _git(repository: Repository, view: TaskView, *words: str) -> None:
+    """Run git on this terminal; raises ParallelError where it fails, having said why itself."""
+    git = repository.git
+    if repository.top is None and view.worktree and view.worktree.intact:
+        git = repository.git_in(view.path)  # difftool needs a worktree
+    done = foreground(git.argv(*words), folder=git.folder, environment=git.environment)
+    if done.code not in QUIT:
+        raise ParallelError(f"git {words[0]} failed", hint=f"git {' '.join(words)}")
+
+
+def _since(repository: Repository, view: TaskView, span: Span) -> int:
+    """Show what is new since the person looked last: commits that came on top as they are, others
+    beside those that they have taken the place of.
+    """
+    name, last = view.task.name, view.folder.reviewed
+    found = review.news(repository, last, span)
+    if last is None or found in (News.NEVER, News.GONE):
+        why = "you have not looked at" if last is None else "what you saw is no longer here of"
+        output.tell(output.NOTHING, f"{why} `{name}`: this is all of it")
+        return show(repository, view, span, None)
+    ago = output.age(last.time)
+    if found is News.NOTHING:
+        hint = f"git parallel review {name}"
+        output.tell(output.NOTHING, f"nothing is new in `{name}` since you looked, {ago} ago", hint)
+        return 0
+    output.tell(output.NOTHING, f"what is new in `{name}` since you looked, {ago} ago")
+    if found is News.GROWN:
+        _log(repository, view, "--reverse", f"{last.tip}..{span.tip}", f"^{span.target}")
+    else:
+        old = f"{last.fork}..{last.tip}"
+        _git(repository, view, "range-diff", old, span.range, "--")
+        if new := review.unpaired(repository, old, span.range):
+            _log(repository, view, "--no-walk=unsorted", *new)
+    review.looked(repository, view, span)
+    view.folder.seen()
+    return 0
+
+
+def _log(repository: Repository, view: TaskView, *revisions: str) -> None:
+    _git(repository, view, "log", "--stat", "--patch", "--cc", *revisions, "--")
+
+
+def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
+    task, run = view.task, view.run
+    reason = render.reason_of(view)
+    rows = [
+        ["task", task.name],
+        ["status", str(view.status) + (f": {reason}" if reason else "")],
+        ["prompt", first_line(task.prompt)],
+        ["changes", render.changes_of(view)],
+        ["merges", _merges(view)],
+        ["breaches", ", ".join(view.breaches)],
+        ["review", opinion.review_of(view)],
+        ["comments", opinion.comments_of(view)],
+    ]
+    for check in run.checks if run else ():
+        passed = {0: "passed", None: "did not run"}.get(check.exit_code, "failed")
+        rows.append(["check", f"{check.command}: {passed} in {check.seconds:g}s"])
+    lines = output.table([row for row in rows if row[1]]).splitlines()
+    commits = repository.git.fields("log", "-z", "--format=%h %s", span.range, "--")
+    return [*lines, "", *(f"  {commit}" for commit in commits), ""]
+
+
+def _merges(view: TaskView) -> str:
+    words = render.merges_of(view, most=5)
+    target = view.task.target
+    if words == render.CLEANLY:
+        return f"cleanly into {target}"
+    return words.replace("conflicts:", f"conflicts with {target}:", 1)
+
+
+def as_json(repository: Repository, view: TaskView, span: Span) -> dict[str, Any]:
+    """A task with its commits, its paths and what was said of it."""
+    logged = repository.git.fields("log", "-z", "--format=%H %s", span.range, "--")
+    pairs = [commit.partition(" ") for commit in logged]
+    commits = [{"commit": commit, "subject": subject} for commit, _, subject in pairs]
+    paths = list(view.facts.paths) if view.facts else None
+    said = [_comment_json(comment) for comment in comments.load(view.folder)]
+    answer = {"version": 1, **render.task_json(view), "commits": commits, "paths": paths}
+    return {**answer, "comments": said} if said else answer
+
+
+def _comment_json(comment: comments.Comment) -> dict[str, Any]:
+    known = {
+        "path": comment.path,
+        "line": comment.line,
+        "text": comment.text,
+        "quote": comment.quote,
+        "commit": comment.tip,
+        "time": comment.time,
+        "run": comment.run,
+    }
+    return {key: value for key, value in known.items() if value not in (None, "")}

@@ -1,0 +1,147 @@
+"""What a person says of a task: a verdict, comments; and how the agent gets to hear of them."""
+
+from msgspec import Struct, structs
+
+from git_parallel import comments, output, review
+from git_parallel.commands import editing
+from git_parallel.commands.choice import Wish
+from git_parallel.comments import Comment
+from git_parallel.errors import UsageError
+from git_parallel.overview import TaskView
+from git_parallel.records import Verdict
+from git_parallel.repository import Repository
+from git_parallel.review import Span, span_of
+from git_parallel.store import TaskFolder
+from git_parallel.task import Run
+
+VERBS = {Verdict.SEEN: "looked at", Verdict.ACCEPTED: "accepted", Verdict.REJECTED: "rejected"}
+
+
+class Said(Struct, frozen=True):
+    """What a person says of a task on the command line."""
+
+    verdict: str | None
+    text: str | None
+    comments: tuple[tuple[str, str], ...]
+    drop: int | None
+    edit: bool
+
+    @property
+    def anything(self) -> bool:
+        """Whether they say something at all."""
+        return bool(self.verdict or self.comments or self.edit or self.drop is not None)
+
+
+def keep(repository: Repository, view: TaskView, said: Said) -> None:
+    """Keep what a person says of a task, and tell what that came to; raises ParallelError."""
+    span = span_of(view)
+    new = [comments.on(repository, view, place, text) for place, text in said.comments]
+    rejected = said.verdict == Verdict.REJECTED
+    if rejected and said.text is not None:
+        new.append(comments.whole(span.tip, said.text))
+    if said.verdict:
+        review.refuse_unseen(view, span)
+    if said.drop is not None:
+        gone = comments.drop(repository, view.folder, said.drop)
+        output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
+    if said.edit:  # last: whatever is refused before this takes nothing with it that was written
+        new += editing.comments_on(repository, view, span)
+    if new:
+        comments.add(repository, view.folder, new)
+    if rejected and not comments.waiting(view.folder):
+        raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
+    if said.verdict:
+        review.judge(repository, view, span, Verdict(said.verdict), said.text or "")
+    view.folder.seen()
+    _tell(repository, view, span, said)
+
+
+def _tell(repository: Repository, view: TaskView, span: Span, said: Said) -> None:
+    name, left = view.task.name, len(comments.waiting(view.folder))
+    if said.verdict:
+        words = f"{name} {said.verdict} at {repository.short(span.tip)}"
+        accepted = said.verdict == Verdict.ACCEPTED
+        output.tell(output.DONE, words, hint=f"git parallel merge {name}" if accepted else "")
+        if accepted and view.dirty:
+            uncommitted = output.count(view.dirty, "uncommitted path")
+            output.tell(output.WARNING, f"without {uncommitted} in {view.path}")
+    if left:
+        wait = "comment waits" if left == 1 else "comments wait"
+        output.tell(output.DONE, f"{left} {wait} for its agent", hint=f"git parallel run {name}")
+    elif not said.verdict and said.drop is None:
+        output.tell(output.NOTHING, f"nothing is said of {name}")
+
+
+def show(view: TaskView) -> None:
+    """Print the comments that wait."""
+    name, waiting = view.task.name, comments.waiting(view.folder)
+    if not waiting:
+        hint = f"git parallel review {name} --edit"
+        output.tell(output.NOTHING, f"no comments on {name} wait for its agent", hint=hint)
+        return
+    for number, comment in enumerate(waiting, start=1):
+        output.answer(output.printable(f"{number}  {_line(comment)}"))
+        for line in comment.text.split("\n")[1:]:
+            output.answer(output.printable(f"   {line}"))
+        if comment.quote:
+            output.answer(output.printable(f"   > {comment.quote}"))
+    output.tell(output.HINT, f"git parallel run {name}")
+
+
+def _line(comment: Comment) -> str:
+    first = comment.text.partition("\n")[0]
+    return f"{comment.place}: {first}" if comment.place else first
+
+
+def take_along(
+    repository: Repository, folder: TaskFolder, last: Run | None, wish: Wish
+) -> tuple[Wish, tuple[Comment, ...]]:
+    """What to run, and the comments that its prompt has now. A command that is told nothing else is
+    no agent: the comments go on waiting.
+    """
+    waiting = comments.waiting(folder)
+    if not waiting or not _listens(folder, last, wish):
+        return wish, ()
+    task = folder.task()
+    branch = repository.branches(f"refs/heads/{task.branch}").get(f"refs/heads/{task.branch}")
+    before = _asked(folder, last, wish)
+    prompt = comments.prompt_with(before, waiting, branch.tip if branch else None)
+    words = output.count(len(waiting), "comment of the review", "comments of the review")
+    output.tell(output.NOTHING, f"with {words}")
+    return structs.replace(wish, prompt=prompt), waiting
+
+
+def _listens(folder: TaskFolder, last: Run | None, wish: Wish) -> bool:
+    if wish.prompt is not None:
+        return True
+    if wish.words:
+        return False
+    return bool(wish.agent or last is None or last.agent or folder.prompt(last.number).exists())
+
+
+def _asked(folder: TaskFolder, last: Run | None, wish: Wish) -> bytes | None:
+    """What the user asks; another agent than before has to hear again what that one was asked."""
+    if wish.prompt is None and last and wish.agent not in (None, last.agent):
+        kept = folder.prompt(last.number)
+        return kept.read_bytes() if kept.exists() else None
+    return wish.prompt
+
+
+def review_of(view: TaskView) -> str:
+    """What a person made of a task, when, and why; nothing where they never looked."""
+    reviewed = view.folder.reviewed
+    if reviewed is None:
+        return ""
+    ago = f"{output.age(reviewed.time)} ago"
+    if reviewed.tip != view.tip:
+        return f"{review.NEW_COMMITS} since you {VERBS[reviewed.verdict]} it, {ago}"
+    note = f": {reviewed.note.partition(chr(10))[0]}" if reviewed.note else ""
+    return f"{reviewed.verdict} {ago}{note}"
+
+
+def comments_of(view: TaskView) -> str:
+    """How many comments wait for a task's agent."""
+    waiting = len(comments.waiting(view.folder))
+    if not waiting:
+        return ""
+    return f"{waiting} {'waits' if waiting == 1 else 'wait'} for its agent"

@@ -1,0 +1,105 @@
+"""The text in which a reviewer writes comments below the lines of a diff, as in a mail. Pure.
+
+A line of ours begins with `>`; whatever else stands there is a comment on the line of ours above
+it. A line of the new side has its number, so that it is found again in a form that was cut down.
+"""
+
+import bisect
+import re
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from git_parallel.errors import ParallelError
+
+MARK = ">"
+HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
+SECTION = "diff --git "
+TYPE_CHANGED, TWO_NAMES = "T", "RC"
+GUTTER = 5
+
+
+class Line(Struct, frozen=True):
+    """A line of a form, and the place of a comment below it; `quote` as a comment has it."""
+
+    text: str
+    path: str | None = None
+    line: int | None = None
+    quote: str = ""
+
+
+def paths_of(raw: Sequence[str]) -> list[str]:
+    """The paths of the sections of a patch, from the fields of `git diff-tree --raw -z` for the
+    same commits (git-diff-tree(1), RAW OUTPUT FORMAT).
+    """
+    fields = iter(raw)
+    found = []
+    for head in fields:
+        status = head.rpartition(" ")[2]
+        path = next(fields)
+        if status[0] in TWO_NAMES:
+            path = next(fields)
+        found += [path, path] if status[0] == TYPE_CHANGED else [path]  # removed, and made anew
+    return found
+
+
+def lines_of(intro: Sequence[str], paths: Sequence[str], patch: str) -> list[Line]:
+    """All lines of the form for a patch; `intro` stands above it."""
+    lines = [Line(f"{MARK} {text}".rstrip()) for text in intro]
+    sections = re.split(rf"^(?={SECTION})", patch, flags=re.MULTILINE)[1:]
+    for path, section in zip(paths, sections, strict=True):
+        lines += [Line(MARK), Line(f"{MARK} ==== {_plain(path)}", path)]
+        lines += _section(path, section.removesuffix("\n").split("\n"))
+    return lines
+
+
+def _section(path: str, patch: Sequence[str]) -> Iterator[Line]:
+    number = 0  # of the last line of the new side
+    inside = False
+    for text in patch[1:]:
+        if hunk := HUNK.match(text):
+            number, inside = max(int(hunk[1]) - 1, 0), True
+            yield Line(f"{MARK} {'':{GUTTER}} {text}", path)
+        elif not inside:
+            if not text.startswith(("index ", "--- ", "+++ ")):
+                yield Line(f"{MARK} {'':{GUTTER}} {text}", path)
+        elif text.startswith("-"):
+            yield Line(f"{MARK} {'':{GUTTER}} {text}", path, number or None, text)
+        elif text.startswith("\\"):
+            yield Line(f"{MARK} {'':{GUTTER}} {text}", path, number or None)
+        else:
+            number += 1
+            yield Line(f"{MARK} {number:{GUTTER}} {text or ' '}", path, number, text[1:])
+
+
+def _plain(path: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in path)
+
+
+def written(lines: Sequence[Line], text: str) -> list[tuple[Line, str]]:
+    """The comments in a form that came back, each with the line of ours that it stands below.
+
+    Raises ParallelError where that line was changed, so that nobody knows which it was.
+    """
+    places = dict[str, list[int]]()
+    for index, line in enumerate(lines):
+        places.setdefault(line.text.rstrip(), []).append(index)
+    found = []
+    at, above, block = -1, "", list[str]()
+    for text_line in [*text.split("\n"), MARK]:
+        if not text_line.startswith(MARK):
+            block.append(text_line.removesuffix("\r"))
+            continue
+        known = places.get(above, [])
+        at = next(iter(known[bisect.bisect(known, at) :]), at)
+        if said := _trimmed(block):
+            if above and (at < 0 or lines[at].text.rstrip() != above):
+                raise ParallelError(f"this line of the form was changed: {above}")
+            found.append((lines[at] if above else Line(""), said))
+        above, block = text_line.rstrip(), []
+    return found
+
+
+def _trimmed(block: Sequence[str]) -> str:
+    full = [i for i, line in enumerate(block) if line.strip()]
+    return "\n".join(block[full[0] : full[-1] + 1]) if full else ""

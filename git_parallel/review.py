@@ -1,0 +1,128 @@
+"""What a person has looked at in a task, what they made of it, and what is new since then."""
+
+import enum
+import os
+import re
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from git_parallel.errors import ParallelError, UnsafeError
+from git_parallel.overview import TaskView
+from git_parallel.records import Reviewed, Verdict
+from git_parallel.repository import Repository
+from git_parallel.task import Status, now
+
+LOCK = "review"
+NEW_COMMITS = "new commits"
+UNPAIRED = re.compile(r" *-: +-+ > +\d+: +([0-9a-f]+) ")
+RANKS = {Verdict.ACCEPTED: 0, Verdict.REJECTED: 2}
+
+
+class Span(Struct, frozen=True):
+    """What a task did: from the commit where it left its target to its tip, and where that is."""
+
+    fork: str
+    tip: str
+    target: str
+
+    @property
+    def range(self) -> str:
+        """It as git's ranges have it."""
+        return f"{self.fork}..{self.tip}"
+
+
+def span_of(view: TaskView) -> Span:
+    """What a task did; raises ParallelError where that is not known."""
+    if view.tip is None or view.facts is None or view.facts.fork is None:
+        raise ParallelError(f"`{view.task.name}` can't be compared: {view.trouble or 'no target'}")
+    return Span(view.facts.fork, view.tip, view.facts.target_tip)
+
+
+def ready(views: Iterable[TaskView]) -> list[TaskView]:
+    """The tasks that are ready for review, in the order to take them: what is accepted already,
+    then small before large, the oldest first; what was rejected last.
+    """
+    waiting = [view for view in views if view.status is Status.READY]
+    return sorted(waiting, key=lambda view: (_rank(view), _size(view), view.task.created))
+
+
+def _rank(view: TaskView) -> int:
+    verdict = view.folder.verdict(view.tip)
+    return RANKS.get(verdict, 1) if verdict else 1
+
+
+def _size(view: TaskView) -> int:
+    return view.facts.insertions + view.facts.deletions if view.facts else 0
+
+
+def standing(view: TaskView) -> str:
+    """What a person made of a task as it is now: a verdict, `new commits` where they have seen
+    another tip than this, nothing where they never looked.
+    """
+    reviewed = view.folder.reviewed
+    if reviewed is None:
+        return ""
+    return str(reviewed.verdict) if reviewed.tip == view.tip else NEW_COMMITS
+
+
+def looked(repository: Repository, view: TaskView, span: Span) -> None:
+    """Keep that a person has looked at a task; their verdict on the same tip stays."""
+    folder = view.folder
+    if not os.access(folder.path, os.W_OK):
+        return  # a repository that can only be read is reviewed all the same
+    with repository.store.locked(name=LOCK):
+        if folder.verdict(span.tip) is None:
+            folder.write_reviewed(Reviewed(span.tip, span.fork, Verdict.SEEN, now()))
+
+
+def refuse_unseen(view: TaskView, span: Span) -> None:
+    """Raise UnsafeError where a person would judge commits that came after they had looked."""
+    last = view.folder.reviewed
+    if last and last.tip != span.tip:
+        name = view.task.name
+        raise UnsafeError(
+            f"`{name}` has changed since you looked at it",
+            hint=f"git parallel review {name} --since-last",
+        )
+
+
+def judge(
+    repository: Repository, view: TaskView, span: Span, verdict: Verdict, note: str = ""
+) -> None:
+    """Keep a person's verdict on a task's tip; raises UnsafeError as `refuse_unseen` does."""
+    with repository.store.locked(name=LOCK):
+        refuse_unseen(view, span)
+        view.folder.write_reviewed(Reviewed(span.tip, span.fork, verdict, now(), note))
+
+
+class News(enum.Enum):
+    """What became of a task since a person looked at it."""
+
+    NEVER = "they never looked"
+    NOTHING = "it is what they saw"
+    GROWN = "commits came on top"
+    REWRITTEN = "its commits are others"
+    GONE = "what they saw is no longer here"
+
+
+def news(repository: Repository, reviewed: Reviewed | None, span: Span) -> News:
+    """What became of a task since a person looked at it; raises GitError."""
+    if reviewed is None:
+        return News.NEVER
+    if reviewed.tip == span.tip:
+        return News.NOTHING
+    git = repository.git
+    seen = (reviewed.tip, reviewed.fork)
+    if any(git.run("cat-file", "-e", commit, ok=(0, 1, 128)).code for commit in seen):
+        return News.GONE
+    grown = git.says_yes("merge-base", "--is-ancestor", reviewed.tip, span.tip)
+    return News.GROWN if grown else News.REWRITTEN
+
+
+def unpaired(repository: Repository, seen: str, span: str) -> list[str]:
+    """The commits of a range that take the place of none in another one, the oldest first: of those
+    git-range-diff(1) shows no more than the subject. Raises GitError.
+    """
+    pairs = repository.git.lines("range-diff", "--no-patch", "--no-color", seen, span, "--")
+    return [found[1] for line in pairs if (found := UNPAIRED.match(line))]
