@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_parallel import records
+from git_parallel.changes import limits
 from git_parallel.errors import ParallelError
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task
@@ -91,6 +92,8 @@ def _constraints(task: Task) -> list[str]:
         told.append(f"Change only files that match: {'  '.join(task.touch)}")
     if task.never:
         told.append(f"Never change files that match: {'  '.join(task.never)}")
+    if bounds := limits(task):
+        told.append(f"Change no more than {' and '.join(bounds)}")
     return told
 
 

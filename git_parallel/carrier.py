@@ -20,7 +20,7 @@ from git_parallel import (
     variables,
 )
 from git_parallel.bootstrap import bootstrap
-from git_parallel.changes import breaches, changes_between
+from git_parallel.changes import breaches, changes_between, excesses
 from git_parallel.checks import run_checks
 from git_parallel.collection import collect
 from git_parallel.errors import ParallelError
@@ -301,7 +301,8 @@ class Carrier:
             result, reason = unchanged(self.run.outcome)
             self._end(result, reason, hint=f"git parallel log {self.task.name}")
             return
-        broken = tuple(breaches(self.task, change.paths))
+        excess = excesses(self.task, files=change.files, lines=change.lines)
+        broken = (*breaches(self.task, change.paths), *excess)
         checks, reason = self._check(worktree)
         told = {"breaches": broken, "checks": checks}
         again = f"git parallel trust && git parallel run {self.task.name}"

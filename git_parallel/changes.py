@@ -35,6 +35,11 @@ class Change(Struct, frozen=True):
         """The paths that differ, both names of a renamed file among them."""
         return [entry.path for entry in self.entries]
 
+    @property
+    def lines(self) -> int:
+        """How many lines came or went."""
+        return self.insertions + self.deletions
+
     def sides(self) -> dict[str, tuple[str, str]]:
         """What stands on the new side, by path."""
         return {entry.path: entry.new for entry in self.entries}
@@ -96,6 +101,18 @@ def _raw(head: str, fields: Iterator[str]) -> Iterator[Entry]:
     if kind[0] == "R":
         yield Entry(path, (old_mode, old_blob), nothing)
     yield Entry(next(fields), nothing, (new_mode, new_blob))
+
+
+def limits(task: Task) -> list[str]:
+    """How much a task may change, in words. Pure."""
+    bounds = ((task.max_files, "files"), (task.max_lines, "lines"))
+    return [f"{most} {what}" for most, what in bounds if most]
+
+
+def excesses(task: Task, *, files: int, lines: int) -> list[str]:
+    """What a change of that size has more than a task may change, in words. Pure."""
+    sizes = ((files, task.max_files, "files"), (lines, task.max_lines, "lines"))
+    return [f"{size} {what}, {most} at most" for size, most, what in sizes if 0 < most < size]
 
 
 def breaches(task: Task, paths: Sequence[str]) -> list[str]:

@@ -118,6 +118,8 @@ def _task(repository: Repository, request: Request, draft: Draft, others: Sequen
         prompt=_displayable(request.prompt),
         touch=request.touch,
         never=request.never,
+        max_files=request.max_files,
+        max_lines=request.max_lines,
         after=request.after,
         attempt_of=request.attempt_of,
     )

@@ -25,6 +25,8 @@ class Request(Struct, frozen=True, kw_only=True):
     prompt: str | None = None
     touch: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    max_files: int = 0
+    max_lines: int = 0
     after: tuple[str, ...] = ()
     attempt_of: str | None = None
     carry: bool = False

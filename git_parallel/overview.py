@@ -1,52 +1,25 @@
 """What every task is in right now: git's facts and ours put side by side.
 
-What follows from commits alone is remembered beside the task, with the commits as its key, so it
-can't be stale; what follows from files and locks is asked anew each time.
+What follows from commits alone is remembered (see facts.py); what follows from files and locks is
+asked anew each time.
 """
 
-import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import early, environment, events, evidence, records
-from git_parallel.changes import breaches, changes_between
+from git_parallel import early, environment, events
+from git_parallel.changes import breaches, excesses
 from git_parallel.errors import GitError, ParallelError
-from git_parallel.evidence import Case, Evidence
-from git_parallel.forecast import trials
-from git_parallel.records import Landed, Notice
+from git_parallel.evidence import Evidence
+from git_parallel.facts import Facts, find_facts
+from git_parallel.records import Notice
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Run, Status, Task, now, parse_name, same_name, status_of
 from git_parallel.worktree import Worktree
-
-FACTS = "facts.json"
-
-
-class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What follows from a tip, its target and what our own merge recorded."""
-
-    tip: str
-    target_tip: str
-    landed: Landed | None
-    fork: str | None = None
-    ahead: int = 0
-    behind: int = 0
-    files: int = 0
-    insertions: int = 0
-    deletions: int = 0
-    paths: tuple[str, ...] = ()
-    conflicts: tuple[str, ...] | None = None
-    evidence: Evidence | None = None
-    unmerged: str = ""
-    version: int = 1
-
-    def answers(self, case: Case) -> bool:
-        """Whether these are the facts of a case."""
-        known = (self.tip, self.target_tip, self.landed)
-        return known == (case.tip, case.target_tip, case.landed)
 
 
 class TaskView(Struct, frozen=True, kw_only=True):
@@ -128,7 +101,7 @@ def look(
     by_slug = {w.slug: w for w in worktrees if w.slug}
     wanted = {f"refs/heads/{name}" for _, task in tasks for name in (task.branch, task.target)}
     branches = repository.branches(*sorted(wanted)) if wanted else {}
-    facts = _facts(repository, tasks, by_slug, branches)
+    facts = find_facts(repository, tasks, by_slug, branches)
     # Last, because `early` may have begun it long ago.
     dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
     views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
@@ -184,7 +157,10 @@ def _view(
 
 
 def _broken(task: Task, facts: Facts | None) -> Iterable[str]:
-    return breaches(task, facts.paths) if facts else ()
+    if facts is None:
+        return ()
+    excess = excesses(task, files=facts.files, lines=facts.lines)
+    return *breaches(task, facts.paths), *excess
 
 
 def _silent_s(log: Path | None) -> float:
@@ -221,94 +197,6 @@ def _trouble(
     if branch is None:
         return f"its branch {task.branch} is gone"
     return "" if has_target else f"its target {task.target} is gone"
-
-
-def _facts(
-    repository: Repository,
-    tasks: Sequence[tuple[TaskFolder, Task]],
-    worktrees: Mapping[str, Worktree],
-    branches: Mapping[str, Branch],
-) -> dict[str, Facts]:
-    """The facts of every task whose branch and target exist, by slug."""
-    found: dict[str, Facts] = {}
-    unknown: dict[str, Case] = {}
-    floors = []
-    for folder, task in tasks:
-        case = _case(repository, folder, task, worktrees.get(task.slug), branches)
-        if case is None:
-            continue
-        floors.append(task.base)
-        known = _remembered(folder)
-        if known and known.answers(case):
-            found[task.slug] = known
-        else:
-            unknown[task.slug] = case
-    if unknown:
-        with contextlib.suppress(GitError):  # then they stay unknown, and unknown keeps
-            found |= _find_out(repository, unknown, branches, floors[0])
-    return found
-
-
-def _case(
-    repository: Repository,
-    folder: TaskFolder,
-    task: Task,
-    worktree: Worktree | None,
-    branches: Mapping[str, Branch],
-) -> Case | None:
-    branch = branches.get(f"refs/heads/{task.branch}")
-    target = branches.get(f"refs/heads/{task.target}")
-    if branch is None or target is None:
-        return None
-    made = repository.made_commits(task.branch, worktree)
-    return Case(branch.tip, task.base, task.target, target.tip, folder.landed, made)
-
-
-def _remembered(folder: TaskFolder) -> Facts | None:
-    try:
-        return records.find_record(folder.path / FACTS, Facts)
-    except ParallelError:
-        return None  # only a memory: it is found out again
-
-
-def _find_out(
-    repository: Repository, cases: Mapping[str, Case], branches: Mapping[str, Branch], floor: str
-) -> dict[str, Facts]:
-    history = repository.history(evidence.reached(cases.values()), floor)
-    asked = [evidence.questions(case, history) for case in cases.values()]
-    changes = changes_between(repository.git, [pair for pairs, _ in asked for pair in pairs])
-    merges = trials(
-        repository.git, repository.common, [pair for _, pairs in asked for pair in pairs]
-    )
-    trees = {branch.tip: branch.tree for branch in branches.values()}
-    found = {}
-    for slug, case in cases.items():
-        proof, unmerged = evidence.judge(case, history, changes, merges, trees)
-        fork = case.fork(history)
-        change = changes.get((fork or "", case.tip))
-        merge = merges.get((case.target_tip, case.tip))
-        found[slug] = Facts(
-            tip=case.tip,
-            target_tip=case.target_tip,
-            landed=case.landed,
-            fork=fork,
-            ahead=history.ahead(case.tip, case.target_tip),
-            behind=history.ahead(case.target_tip, case.tip),
-            files=change.files if change else 0,
-            insertions=change.insertions if change else 0,
-            deletions=change.deletions if change else 0,
-            paths=tuple(change.paths) if change else (),
-            conflicts=None if merge and merge.unknown else merge.conflicts if merge else (),
-            evidence=proof,
-            unmerged=unmerged,
-        )
-        _remember(repository.store.folder(slug), found[slug])
-    return found
-
-
-def _remember(folder: TaskFolder, facts: Facts) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a read-only repository can be listed too
-        records.write_record(folder.path / FACTS, facts, durable=False)
 
 
 def _dirty(repository: Repository, worktrees: Sequence[Worktree | None]) -> dict[str, int | None]:

@@ -104,6 +104,14 @@ class Checks(_Section, frozen=True):
     timeout_min: float
 
 
+class Constraints(_Section, frozen=True):
+    """What no task may change, and how much at most, where the task says nothing else; 0 is any."""
+
+    never: tuple[str, ...]
+    max_files: int
+    max_lines: int
+
+
 class Runs(_Section, frozen=True):
     """Limits of runs."""
 
@@ -207,6 +215,7 @@ class Config(_Section, frozen=True):
     setup_files: dict[str, SetupFile]
     approvals: dict[str, Approval]
     checks: Checks
+    constraints: Constraints
     runs: Runs
     brief: Brief
     notify: Notify

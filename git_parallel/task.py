@@ -68,6 +68,8 @@ class Task(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prompt: str | None = None
     touch: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
+    max_files: int = 0
+    max_lines: int = 0
     after: tuple[str, ...] = ()
     attempt_of: str | None = None
 

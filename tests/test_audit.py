@@ -1,5 +1,6 @@
 """What a run has no business with: refs, hooks, settings; and what only looks like it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,24 @@ def test_a_worktree_that_was_turned_elsewhere_is_told(repo: Repo, tmp_path: Path
     task = repo.task("x")
     assert task["status"] == "failed"
     assert ".git of the worktree" in task["breaches"]
+
+
+def test_more_than_a_task_may_change_is_a_breach(repo: Repo) -> None:
+    repo.parallel("config", "set", "constraints.max_files", "2")
+    repo.parallel("config", "set", "constraints.never", '["docs"]')
+    script = "mkdir docs; touch docs/a; seq 5 > b; seq 3 > c"
+    repo.start("x", script, "--max-lines", "7", "--never", "c")
+    task = repo.task("x")
+    assert task["status"] == "ready"
+    assert task["breaches"] == ["c", "docs/a", "3 files, 2 at most", "8 lines, 7 at most"]
+    told = repo.parallel("merge", "x", ok=1).stderr
+    assert told.startswith("✗ `x` changed what it may not: c, docs/a, 3 files, 2 at most, 8 lines")
+    shown = repo.parallel("show", "x").stdout
+    assert re.search(r"^at most +2 files, 7 lines$", shown, re.MULTILINE)
+    repo.start("y", "touch f g h", "--max-files", "0")
+    assert repo.task("y")["breaches"] == []
+
+
+def test_the_brief_tells_how_much_may_change(repo: Repo) -> None:
+    repo.start("x", "cat > told", "--max-files", "3", "--max-lines", "40", "-m", "Do it")
+    assert "- Change no more than 3 files and 40 lines" in repo.git("show", "parallel/x:told")

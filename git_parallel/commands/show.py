@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from git_parallel import environment, output
+from git_parallel import changes, environment, output
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, render
 from git_parallel.overview import TaskView, look
@@ -35,6 +35,8 @@ def _details(view: TaskView) -> dict[str, Any]:
         "prompt": view.task.prompt,
         "touch": list(view.task.touch),
         "never": list(view.task.never),
+        "max_files": view.task.max_files or None,
+        "max_lines": view.task.max_lines or None,
         "runs": [render.run_json(view, run) for run in view.folder.runs()],
         "paths": list(view.facts.paths) if view.facts else None,
     }
@@ -67,6 +69,7 @@ def _lines(view: TaskView) -> list[str]:
         ["conflicts", ", ".join(facts.conflicts or ()) if facts else "not known"],
         ["may touch", " ".join(task.touch)],
         ["never", " ".join(task.never)],
+        ["at most", ", ".join(changes.limits(task))],
         ["after", " ".join(task.after)],
         ["breaches", ", ".join(view.breaches)],
         ["merged", _merged(view)],

@@ -21,6 +21,7 @@ from git_parallel.trust import Trust, shown
 if TYPE_CHECKING:
     from git_parallel.overview import TaskView
 
+LIMIT = click.IntRange(0)
 GOOD = (Status.READY, Status.MERGED)
 
 
@@ -36,6 +37,8 @@ GOOD = (Status.READY, Status.MERGED)
 @click.option("--attempts", type=click.IntRange(1, 99), metavar="N", help="So many, side by side.")
 @click.option("--touch", multiple=True, metavar="GLOB", help="A path that the task may change.")
 @click.option("--never", multiple=True, metavar="GLOB", help="A path that it must not change.")
+@click.option("--max-files", type=LIMIT, metavar="N", help="So many files at most.")
+@click.option("--max-lines", type=LIMIT, metavar="N", help="So many lines at most.")
 @click.option("--after", multiple=True, metavar="TASK", help="A task that must be ready before.")
 @click.option("--target", metavar="BRANCH", help="The branch that it will be merged into.")
 @click.option("--branch", metavar="NAME", help="Its branch, instead of parallel/<task>.")
@@ -56,6 +59,8 @@ def command(
     attempts: int | None,
     touch: tuple[str, ...],
     never: tuple[str, ...],
+    max_files: int | None,
+    max_lines: int | None,
     after: tuple[str, ...],
     target: str | None,
     branch: str | None,
@@ -87,7 +92,7 @@ def command(
     ask_for_trust(repository, loaded)
     predecessors = _predecessors(repository, after, nothing_runs=None in chosen.values())
     made: list[Created] = []
-    settings = repository.settings()
+    settings, rules = repository.settings(), loaded.config.constraints
     for name, what in chosen.items():
         request = Request(
             name=name,
@@ -96,7 +101,9 @@ def command(
             branch=branch,
             prompt=None if prompt is None else prompt.decode("utf-8", "surrogateescape"),
             touch=touch,
-            never=never,
+            never=tuple(dict.fromkeys((*never, *rules.never))),
+            max_files=rules.max_files if max_files is None else max_files,
+            max_lines=rules.max_lines if max_lines is None else max_lines,
             after=predecessors,
             attempt_of=task if len(chosen) > 1 else None,
             carry=carry,
