@@ -43,30 +43,6 @@ class Spec(msgspec.Struct, frozen=True):
     size: Size
 
 
-def new_run(
-    number: int,
-    *,
-    agent_name: str | None,
-    command: tuple[str, ...],
-    bootstrap: bool,
-    session: str | None = None,
-    resumed: bool = False,
-    interactive: bool = False,
-) -> Run:
-    """The record of a run that stands in line."""
-    return Run(
-        number=number,
-        agent=agent_name,
-        command=command,
-        bootstrap=bootstrap,
-        session=session,
-        resumed=resumed,
-        interactive=interactive,
-        phase=Phase.QUEUED,
-        queued=now(),
-    )
-
-
 def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | None) -> None:
     """Hand a task to a detached runner, which takes over the lock; raises ParallelError."""
     number = run.number if run else 0

@@ -104,6 +104,8 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     number: int
     agent: str | None
     command: tuple[str, ...]
+    model: str | None = None
+    effort: str | None = None
     phase: Phase
     queued: datetime
     bootstrap: bool = True

@@ -1,4 +1,4 @@
-"""A server on the loopback interface that speaks the APIs of the models behind claude and codex.
+"""A server on the loopback interface that speaks the APIs of the models of claude, codex and aider.
 
 It knows nothing of conversations: whether a request is the first or the second one shows in it,
 since the second carries what the tool gave. The first answer calls the agent's shell, the second
@@ -68,6 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server_of.prompts.append(json.dumps(request))
         if path.endswith("/count_tokens"):
             self._reply(200, {"input_tokens": 1200})
+        elif path.endswith("/chat/completions"):
+            self._reply(200, _completion(request, scenario))
         elif scenario == "crash" and second:
             error = {"type": "api_error", "message": "Internal server error"}
             self._reply(500, {"type": "error", "error": error})
@@ -100,6 +102,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing: a test's output is its own."""
+
+
+def _completion(request: Table, scenario: str) -> Table:
+    """OpenAI's chat completion, whole (https://platform.openai.com/docs/api-reference/chat), as
+    aider reads it: an edit is a block in the text, and a message for the commit is asked apart.
+    """
+    block = "note.txt\n```\n<<<<<<< SEARCH\n=======\nhello\n>>>>>>> REPLACE\n```\n"
+    text = "All is done." if scenario == "text" else f"I will write the file.\n\n{block}"
+    if "# Diffs:" in str(request["messages"][-1].get("content")):
+        text = "Add note"
+    said = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": 1200, "completion_tokens": 34, "total_tokens": 1234}
+    choice = {"index": 0, "finish_reason": "stop", "message": said}
+    base = {"id": f"chat_{time.time_ns()}", "object": "chat.completion", "created": 1}
+    return {**base, "model": request["model"], "choices": [choice], "usage": usage}
 
 
 def _tools(request: Table) -> list[str]:

@@ -110,12 +110,12 @@ def test_exit_0_is_not_enough(
 
 def test_a_follow_up_goes_on_with_the_conversation(repo: Repo, claude: Agent) -> None:
     claude.replays("claude-edit", change=True)
-    start(repo)
+    start(repo, "--model", "opus")
     session = repo.task("x")["run"]["session"]
     assert "--session-id" in claude.lines[0]
     claude.does("echo more > more.txt")
     repo.parallel("run", "x", "--wait", "-m", "And more")
-    assert claude.lines[1].endswith(f"--resume {session}")
+    assert claude.lines[1].endswith(f"--resume {session} --model opus")
     assert claude.told.read_text().startswith("And more\n")
     repo.parallel("run", "x", "--wait")
     assert claude.lines[2] == claude.lines[1]

@@ -1,4 +1,4 @@
-"""Real claude and real codex, from npm, against a server of ours on the loopback interface.
+"""Real claude and codex, from npm, and aider, from PyPI, against a loopback server of ours.
 
 They are large and have their own command: `pytest -m agents`.
 """
@@ -179,3 +179,35 @@ def _insist(person: Person, key: str, fact: Callable[[], bool]) -> None:
             until(fact, limit_s=5)
             return
     raise AssertionError(person.screen)
+
+
+@pytest.fixture
+def aider(repo: Repo, model: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", tools.need("aider"))
+    monkeypatch.setenv("OPENAI_API_BASE", f"{model.url}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+
+
+AIDER = ("--agent", "aider", "--model", "openai/gpt-4o", "-m")
+
+
+@pytest.mark.usefixtures("aider")
+def test_aider_edits_and_commits(repo: Repo, model: ModelServer) -> None:
+    repo.parallel("start", "x", *AIDER, 'Add a "note" 🗒', "--wait")
+    task = repo.task("x")
+    assert task["status"] == "ready"
+    assert task["dirty"] == 0  # what it leaves lying about is no change
+    assert repo.git("log", "-1", "--format=%s", "parallel/x") == "Add note"
+    assert repo.git("show", "parallel/x:note.txt") == "hello"
+    assert "I will write the file." in repo.parallel("log", "x").stdout
+    assert any("You work on the branch `parallel/x`" in prompt for prompt in model.prompts)
+
+
+@pytest.mark.usefixtures("aider")
+def test_aider_that_changes_nothing_is_not_ready(repo: Repo, model: ModelServer) -> None:
+    model.scenario = "text"
+    repo.parallel("start", "x", *AIDER, "Add a note", "--wait", ok=1)
+    assert repo.task("x")["status"] == "empty"
+    model.scenario = "edit"
+    repo.parallel("run", "x", "-m", "Do it, really", "--wait")
+    assert repo.task("x")["status"] == "ready"

@@ -362,6 +362,18 @@ def test_survives_the_terminal_that_started_it(repo: Repo, tmp_path: Path) -> No
     assert repo.task("x")["status"] == "ready"
 
 
+def test_survives_the_hook_that_started_it(repo: Repo) -> None:
+    hook = repo.path / ".git" / "hooks" / "post-commit"
+    script = "env | grep ^GIT_ > told; sleep 0.3; echo > done.txt"
+    hook.write_text(f"#!/bin/sh\n'{PROGRAM}' start x -- sh -c '{script}' && rm \"$0\"\n")
+    hook.chmod(0o755)
+    repo.git("commit", "--quiet", "--allow-empty", "-m", "Set it off")
+    repo.parallel("wait", "x")
+    assert repo.task("x")["status"] == "ready"
+    told = repo.git("show", "parallel/x:told")
+    assert "GIT_DIR" not in told and "GIT_INDEX_FILE" not in told
+
+
 def test_runs_the_configured_agent(repo: Repo, tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()

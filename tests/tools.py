@@ -19,6 +19,7 @@ PYTHON = {
     "poetry": ("poetry>=2,<3",),
     "pdm": ("pdm>=2.20,<3", "hishel<2"),  # with hishel 2 pdm 2.29 does not start
     "pipenv": ("pipenv",),
+    "aider": ("aider-chat==0.86.2",),
 }
 NODE = {
     "pnpm": ("pnpm@10", "pnpm/bin/pnpm.cjs"),

@@ -7,14 +7,14 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from git_parallel import brief, records, runner
+from git_parallel import brief, records
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
-from git_parallel.task import Run
+from git_parallel.task import Phase, Run, now
 from git_parallel.trust import Trust
 
 
@@ -39,30 +39,26 @@ class Chosen(Struct, frozen=True):
     session: str | None = None
     resumed: bool = False
     interactive: bool = False
+    model: str | None = None
+    effort: str | None = None
 
     def run(self, number: int, *, bootstrap: bool) -> Run:
         """The record of a run of it that stands in line."""
-        return runner.new_run(
-            number,
-            agent_name=self.agent,
-            command=self.command,
-            bootstrap=bootstrap,
-            session=self.session,
-            resumed=self.resumed,
-            interactive=self.interactive,
-        )
+        known = structs.asdict(self)
+        return Run(number=number, bootstrap=bootstrap, phase=Phase.QUEUED, queued=now(), **known)
 
 
 def again(last: Run) -> Chosen:
     """What ran last, to be tried again: a conversation that it began is begun anew, since an agent
     takes an id only once.
     """
+    known = {name: getattr(last, name) for name in Chosen.__struct_fields__}
     if last.resumed or last.session is None:
-        return Chosen(last.agent, last.command, last.session, last.resumed, last.interactive)
+        return Chosen(**known)
     new = str(uuid.uuid4())
     command = tuple(word.replace(last.session, new) for word in last.command)
     session = new if command != last.command else None
-    return Chosen(last.agent, command, session, interactive=last.interactive)
+    return Chosen(**{**known, "command": command, "session": session})
 
 
 def choose(
@@ -95,7 +91,7 @@ def choose(
     )
     row = preset.interactive if wish.interactive else preset
     resumed = bool(session and row and row.resume)
-    return Chosen(name, command, known, resumed, wish.interactive)
+    return Chosen(name, command, known, resumed, wish.interactive, wish.model, wish.effort)
 
 
 @contextlib.contextmanager

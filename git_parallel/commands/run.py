@@ -106,8 +106,11 @@ def _chosen(
         wish = structs.replace(wish, prompt=before.read_bytes())
     if last and not (wish.words or wish.agent):
         return choice.again(last), wish.prompt
-    same = last is not None and last.agent == wish.agent and follows_up
-    session = last.session if last and same and not wish.words else None
+    session = None
+    if last and last.agent == wish.agent and follows_up and not wish.words:
+        session = last.session
+        model, effort = wish.model or last.model, wish.effort or last.effort
+        wish = structs.replace(wish, model=model, effort=effort)
     chosen = choice.choose(repository, loaded, wish, session=session)
     if chosen is None:
         raise ParallelError("there is nothing to run again", hint="-m TEXT, or -- COMMAND")
