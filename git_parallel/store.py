@@ -26,6 +26,7 @@ from git_parallel.task import Run, Slug, Task, folded
 
 LOCK_WAIT_S = 30.0
 STALE_TEMPORARY_S = 60.0
+RECORD = "task.json"
 
 
 class TaskFolder:
@@ -38,7 +39,7 @@ class TaskFolder:
     @property
     def record(self) -> Path:
         """Where `start` wrote what it made."""
-        return self.path / "task.json"
+        return self.path / RECORD
 
     @property
     def brief(self) -> Path:
@@ -149,6 +150,7 @@ class Store:
         self.state = parallel / ".state"
         self.tasks = self.state / "tasks"
         self.trash = self.state / "trash"
+        self.scratch = self.state / ".scratch"
 
     @property
     def exists(self) -> bool:
@@ -261,6 +263,14 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 found.append((folder, folder.task()))
         return sorted(found, key=lambda pair: (pair[1].created, pair[1].name))
+
+    def owners(self) -> list[Task]:
+        """Everything that owns a slot: the tasks, and the scratch worktrees of merges."""
+        found = [task for _, task in self.load_tasks()]
+        for record in sorted(self.scratch.glob(f"*/{RECORD}")):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(load_record(record, Task))
+        return found
 
     def claim(self, task: Task, making: Making) -> TaskFolder:
         """Take a task's name, under the lock; its files say from then on what is being made."""

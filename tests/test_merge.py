@@ -78,6 +78,7 @@ def test_refuses_a_conflict_and_changes_nothing(repo: Repo, tmp_path: Path) -> N
         done = repo.parallel("merge", "y", "--strategy", strategy, ok=1)
         assert normal(done.stderr, tmp_path) == (
             "✗ `y` conflicts with main in readme.txt\n"
+            "↳ git parallel rebase y\n"
             '↳ git -C "$(git parallel path y)" merge main\n'
         )
     assert (repo.git("rev-parse", "main"), repo.git("for-each-ref")) == before

@@ -1,6 +1,8 @@
 """`git parallel merge`: land tasks in their targets, deliberately."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 from msgspec import Struct
@@ -9,17 +11,22 @@ from git_parallel import cleanup, landing, output
 from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
+from git_parallel.git import Git
 from git_parallel.overview import TaskView, find_folder, look
+from git_parallel.prepared import ConflictError, Prepared, Wish
 from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status
 from git_parallel.trust import Trust
+from git_parallel.workshop import Workshop
 
 
 @click.command("merge")
 @click.argument("tasks", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every task that is ready.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), help="How to make the result.")
+@click.option("-m", "--message", metavar="TEXT", help="The message of the commit.")
+@click.option("-e", "--edit", is_flag=True, help="Edit the message of the commit.")
 @click.option("--no-check", is_flag=True, help="Without the checks on the merged result.")
 @click.option("--allow-breaches", is_flag=True, help="Also what broke its constraints.")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
@@ -27,7 +34,9 @@ from git_parallel.trust import Trust
 def command(
     tasks: tuple[str, ...],
     strategy: str | None,
+    message: str | None,
     *,
+    edit: bool,
     everything: bool,
     no_check: bool,
     allow_breaches: bool,
@@ -41,18 +50,22 @@ def command(
     if bool(tasks) == everything:
         raise UsageError("name tasks, or use --all", hint="git parallel review")
     repository = find_repository(Path.cwd())
-    loaded = repository.configuration()
-    wish = Wish(strategy or loaded.config.merge.strategy, not no_check, allow_breaches, dry_run)
     names = _names(repository, tasks)
-    landed: list[dict[str, str]] = []
-    refused: list[dict[str, str]] = []
+    loaded = repository.configuration()
+    made = Wish(strategy=strategy or loaded.config.merge.strategy, message=message, edit=edit)
+    _refuse_senseless(made, names)
+    how = How(made, not no_check, allow_breaches, dry_run)
+    shop = _workshop(repository, loaded, edit=edit)
+    landed: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
     for name in names:
         try:
-            landed.append({"name": name, "commit": _merge(repository, name, loaded, wish)})
+            landed.append({"name": name, "commit": _merge(shop, name, how)})
         except Stopped as error:
             raise KeyboardInterrupt from error
         except ParallelError as error:
-            refused.append({"name": name, "reason": error.message})
+            paths = {"paths": list(error.paths)} if isinstance(error, ConflictError) else {}
+            refused.append({"name": name, "reason": error.message, **paths})
             output.error(error)
     if landed and not dry_run:
         render.tell_swept(repository, cleanup.sweep(repository))
@@ -60,34 +73,47 @@ def command(
         output.json({"version": 1, "landed": landed, "refused": refused})
     elif not names:
         output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
+    elif len(names) > 1:
+        _sum_up([e["name"] for e in landed], [e["name"] for e in refused], dry_run=dry_run)
     return 1 if refused else 0
 
 
-class Wish(Struct, frozen=True):
+class How(Struct, frozen=True):
     """How the user wants tasks to be merged."""
 
-    strategy: str
+    wish: Wish
     check: bool
     allow_breaches: bool
     dry_run: bool
 
 
-def _merge(repository: Repository, name: str, loaded: Loaded, wish: Wish) -> str:
-    """Merge one task, or only try to, and say so; returns the resulting commit."""
-    view = look(repository, [name]).tasks[0]
-    _refuse_breaches(view, allowed=wish.allow_breaches)
-    if wish.dry_run:
-        return _try(repository, view, wish.strategy)
-    prepared = landing.land(
+def _refuse_senseless(wish: Wish, names: list[str]) -> None:
+    worded = wish.edit or wish.message is not None
+    if worded and wish.strategy not in ("merge", "squash"):
+        words = f"{wish.strategy} makes no commit of its own, so there is no message to give"
+        raise UsageError(words, hint="--strategy squash")
+    if wish.message is not None and len(names) > 1:
+        raise UsageError("one message can't be that of several tasks", hint="--edit")
+
+
+def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop:
+    return Workshop(
         repository,
-        name,
         loaded,
-        strategy=wish.strategy,
-        check=wish.check,
-        approvals=Trust(repository.store.state).approvals(loaded),
-        told=lambda line: output.tell(output.BUSY, line),
+        Trust(repository.store.state).approvals(loaded),
+        told=lambda line: output.tell(output.BUSY, output.printable(line)),
+        editor=Git(repository.place, os.environ).text("var", "GIT_EDITOR") if edit else ":",
     )
-    _tell_landed(repository, view, prepared)
+
+
+def _merge(shop: Workshop, name: str, how: How) -> str:
+    """Merge one task, or only try to, and say so; returns the resulting commit."""
+    view = look(shop.repository, [name]).tasks[0]
+    _refuse_breaches(view, allowed=how.allow_breaches)
+    if how.dry_run:
+        return _try(shop, view, how.wish)
+    prepared = landing.land(shop, name, how.wish, check=how.check)
+    _tell_landed(shop.repository, view, prepared)
     return prepared.result
 
 
@@ -107,19 +133,26 @@ def _refuse_breaches(view: TaskView, *, allowed: bool) -> None:
         )
 
 
-def _try(repository: Repository, view: TaskView, strategy: str) -> str:
-    if reason := landing.refusal(view):
-        raise ParallelError(f"`{view.task.name}` can't be merged: {reason}")
-    prepared = landing.prepare(repository, view, strategy)
+def _try(shop: Workshop, view: TaskView, wish: Wish) -> str:
+    prepared = landing.attempt(shop, view, wish)
     files = output.count(len(prepared.paths), "path")
-    words = f"{view.task.name} would be merged into {view.task.target} ({strategy}), {files}"
+    words = f"{view.task.name} would be merged into {view.task.target} ({wish.strategy}), {files}"
     output.tell(output.NOTHING, words)
     return prepared.result
 
 
-def _tell_landed(repository: Repository, view: TaskView, prepared: landing.Prepared) -> None:
+def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> None:
     how = f"{prepared.strategy}, {repository.short(prepared.result)}"
     size = render.changes_of(view)
     output.tell(output.DONE, f"{view.task.name} merged into {view.task.target} ({how}): {size}")
     if view.status is Status.FAILED:
         output.tell(output.WARNING, f"its last run failed: {view.reason}")
+
+
+def _sum_up(landed: list[str], refused: list[str], *, dry_run: bool) -> None:
+    """One line for all of them."""
+    total = len(landed) + len(refused)
+    done = "would be merged" if dry_run else "merged"
+    words = f"{len(landed)} of {total} {done}" if refused else f"all {total} {done}"
+    rest = f", not {', '.join(refused)}" if refused else ""
+    output.tell(output.WARNING if refused else output.DONE, words + rest)
