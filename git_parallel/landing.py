@@ -127,6 +127,7 @@ def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None
         try:
             git.run("merge", *quiet, prepared.result)
         except GitError as error:
+            _put_back(git, prepared)
             if not _is_unmoved(repository, prepared.target):
                 raise TargetMoved from error
             obstacles.refuse(repository, prepared)
@@ -136,6 +137,15 @@ def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None
             continue
         _make_sure(repository, prepared)
         return
+
+
+def _put_back(git: Git, prepared: Prepared) -> None:
+    """Git writes the files before it moves the ref, and leaves them where that fails (a hook for
+    reference transactions, 2.39). A merge of two trees takes back what came from ours, and refuses
+    or changes nothing where it was never there (git-read-tree(1), "Two Tree Merge").
+    """
+    with contextlib.suppress(GitError):
+        git.run("read-tree", "-m", "-u", prepared.result, "HEAD")
 
 
 def _make_sure(repository: Repository, prepared: Prepared) -> None:

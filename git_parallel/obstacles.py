@@ -35,7 +35,8 @@ def refuse(repository: Repository, prepared: Prepared) -> None:
             f"{name} is checked out in a worktree that can't be found from here",
             hint="call it from that worktree",
         )
-    if changed := _changed(place, prepared.change):
+    git = repository.git_in(place)
+    if changed := _changed(git, prepared.change) or _hidden(git, prepared.change):
         raise UnsafeError(
             f"uncommitted changes in {place} would be overwritten: {_named(changed)}",
             hint=f'git -C "{place}" stash',
@@ -52,12 +53,23 @@ def _named(paths: list[str]) -> str:
     return ", ".join(paths[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _changed(place: Path, change: Change) -> list[str]:
+def _changed(git: Git, change: Change) -> list[str]:
     """The tracked paths of a change that have uncommitted changes, staged or not."""
     status = ("status", "--porcelain=v2", "-z", "-uno", "--no-renames")
-    fields = Git(place).fields("--no-optional-locks", *status)
+    fields = git.fields("--no-optional-locks", *status)
     changed = set(change.paths)
     return [path for path in map(status_path, fields) if path in changed]
+
+
+def _hidden(git: Git, change: Change) -> list[str]:
+    """The paths of a change that were edited behind a flag (assume-unchanged, skip-worktree), which
+    has `git status` overlook them.
+    """
+    old = {entry.path: entry.old[1] for entry in change.entries}
+    flagged = (f[2:] for f in git.fields("ls-files", "-v", "-z") if f[0].islower() or f[0] == "S")
+    there = [path for path in flagged if path in old and (git.folder / path).is_file()]
+    blobs = git.lines("hash-object", "--", *there) if there else []
+    return [path for path, blob in zip(there, blobs, strict=True) if blob != old[path]]
 
 
 def in_the_way(place: Path, change: Change) -> Iterator[str]:
