@@ -9,9 +9,9 @@ import contextlib
 import time
 from pathlib import Path
 
-from msgspec import structs
+from msgspec import Struct, structs
 
-from git_parallel import obstacles
+from git_parallel import obstacles, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.overview import TaskView, look
@@ -19,6 +19,7 @@ from git_parallel.prepared import Prepared, Wish, prepare
 from git_parallel.proof import prove
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
+from git_parallel.stack import Moved
 from git_parallel.task import Status
 from git_parallel.workshop import Workshop
 
@@ -52,7 +53,14 @@ def refusal(view: TaskView) -> str:
     return ""
 
 
-def land(shop: Workshop, name: str, wish: Wish, *, check: bool) -> Prepared:
+class Landing(Struct, frozen=True):
+    """What has landed, and the tasks that stood on it."""
+
+    prepared: Prepared
+    moved: tuple[Moved, ...]
+
+
+def land(shop: Workshop, name: str, wish: Wish, *, check: bool) -> Landing:
     """Merge one task into its target; raises ParallelError, with nothing changed, where it can't.
 
     Our own merges wait for each other; a target that somebody else moved meanwhile is prepared for
@@ -74,7 +82,7 @@ def land(shop: Workshop, name: str, wish: Wish, *, check: bool) -> Prepared:
                 _record(view, prepared)
                 _fast_forward(repository, view, prepared)
                 view.folder.seen()
-                return prepared
+                return Landing(prepared, tuple(stack.follow(repository, view, prepared)))
             if wish.edit:
                 written = repository.git.text("log", "-1", "--format=%B", prepared.result)
                 wish = structs.replace(wish, edit=False, message=written)

@@ -16,6 +16,7 @@ from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git, last_words
 from git_parallel.hook_files import has_hook
 from git_parallel.overview import TaskView
+from git_parallel.replay import own_base
 from git_parallel.repository import Branch
 from git_parallel.workshop import Bench
 
@@ -125,10 +126,10 @@ def _ff(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
 
 
 def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
-    fork = bench.view.facts.fork if bench.view.facts else None
+    base = own_base(bench.repository, bench.view, target.tip)
     bench.at(tip)
     plain = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
-    onto = ("--quiet", "--onto", target.tip, fork or target.tip)
+    onto = ("--quiet", "--onto", target.tip, base)
     code = bench.run_git(*plain, "rebase", *onto).code
     while code and _was_resolved(bench):
         code = bench.run_git("rebase", "--continue").code

@@ -68,7 +68,8 @@ class TaskFolder:
         """The task; raises FileNotFoundError where a `start` died before it wrote it."""
         task = load_record(self.record, Task)
         if moved := find_record(self.path / "retarget.json", Retarget):
-            task = msgspec.structs.replace(task, target=moved.target)
+            base = moved.base or task.base
+            task = msgspec.structs.replace(task, target=moved.target, base=base)
         if slot := find_record(self.path / "slot.json", Slot):
             task = msgspec.structs.replace(task, slot=slot.number, ports=slot.ports)
         return task
@@ -77,9 +78,13 @@ class TaskFolder:
         """Give the task another slot than `start` did: somebody took that while it was away."""
         write_record(self.path / "slot.json", slot)
 
-    def write_retarget(self, target: str) -> None:
-        """Have the task merged elsewhere than `start` said: its old target has landed there."""
-        write_record(self.path / "retarget.json", Retarget(target))
+    def write_retarget(self, target: str, *, base: str | None = None) -> None:
+        """Have the task merged elsewhere than `start` said, as its old target has landed there, or
+        count its own commits from another base, as it was rebased.
+        """
+        file = self.path / "retarget.json"
+        known = find_record(file, Retarget)
+        write_record(file, Retarget(target, base or (known.base if known else None)))
 
     def runs(self) -> list[Run]:
         """All runs, the first one first."""

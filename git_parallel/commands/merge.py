@@ -16,6 +16,7 @@ from git_parallel.overview import TaskView, find_folder, look
 from git_parallel.prepared import ConflictError, Prepared, Wish
 from git_parallel.process import Stopped
 from git_parallel.repository import Repository, find_repository
+from git_parallel.stack import Moved
 from git_parallel.task import Status
 from git_parallel.trust import Trust
 from git_parallel.workshop import Workshop
@@ -112,9 +113,11 @@ def _merge(shop: Workshop, name: str, how: How) -> str:
     _refuse_breaches(view, allowed=how.allow_breaches)
     if how.dry_run:
         return _try(shop, view, how.wish)
-    prepared = landing.land(shop, name, how.wish, check=how.check)
-    _tell_landed(shop.repository, view, prepared)
-    return prepared.result
+    landed = landing.land(shop, name, how.wish, check=how.check)
+    _tell_landed(shop.repository, view, landed.prepared)
+    for moved in landed.moved:
+        _tell_moved(shop.repository, moved)
+    return landed.prepared.result
 
 
 def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
@@ -156,3 +159,13 @@ def _sum_up(landed: list[str], refused: list[str], *, dry_run: bool) -> None:
     words = f"{len(landed)} of {total} {done}" if refused else f"all {total} {done}"
     rest = f", not {', '.join(refused)}" if refused else ""
     output.tell(output.WARNING if refused else output.DONE, words + rest)
+
+
+def _tell_moved(repository: Repository, moved: Moved) -> None:
+    name, target = moved.name, moved.target
+    if done := moved.replayed:
+        how = f", rebased ({repository.short(done.new)})" if done.moved else ""
+        output.tell(output.DONE, f"{name} stood on it and is for {target} now{how}")
+        return
+    words = f"{name} stood on it and is for {target} now, but not rebased: {moved.reason}"
+    output.tell(output.WARNING, output.printable(words), hint=f"git parallel rebase {name}")
