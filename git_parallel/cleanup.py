@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import process, safety, scratch, trash
+from git_parallel import forge, process, safety, scratch, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
@@ -59,7 +59,7 @@ def sweep(
         return Swept()
     rules = repository.configuration().config
     recovered = () if dry_run else _recover(repository)
-    overview = overview or look(repository, files=False)
+    overview = overview or _look_also_at_forges(repository)
     if not asked and not rules.cleanup.automatic:
         _keep_house(repository, overview, rules, set())
         return Swept(recovered=recovered)
@@ -76,6 +76,13 @@ def sweep(
     if not dry_run:
         _keep_house(repository, overview, rules, {c.name for c in cleaned})
     return Swept(tuple(cleaned), tuple(kept), recovered)
+
+
+def _look_also_at_forges(repository: Repository) -> Overview:
+    overview = look(repository, files=False)
+    return (
+        look(repository, files=False) if forge.recognise(repository, overview.tasks) else overview
+    )
 
 
 def _recover(repository: Repository) -> tuple[str, ...]:

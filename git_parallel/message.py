@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable
-from email.utils import parseaddr
 
 from msgspec import Struct
 
@@ -44,6 +43,20 @@ def of_squash(git: Git, task: Task, target: str, tip: str, given: str | None) ->
     return with_trailers(git, text, [*trailers, f"Parallel-Task: {task.name}"])
 
 
+def of_request(git: Git, task: Task, target: str, tip: str, given: str | None) -> tuple[str, str]:
+    """The title of a request and its description: what was asked, what was done."""
+    commits = _commits(git, f"{target}..{tip}")
+    if given:
+        title, _, body = given.strip().partition("\n")
+        return title, body.strip()
+    if not task.prompt and len(commits) == 1:
+        return commits[0].subject, commits[0].message.partition("\n")[2].strip()
+    title = first_line(task.prompt) or (commits[0].subject if commits else task.name)
+    listed = "\n".join(f"* {made.subject}" for made in commits)
+    asked = (task.prompt or "").strip()
+    return title, "\n\n".join(part for part in (asked if asked != title else "", listed) if part)
+
+
 def _commits(git: Git, span: str) -> list[Made]:
     """The commits of a span, the oldest first, without merges."""
     log = ("log", "-z", "--reverse", "--no-merges", "--no-show-signature", f"--format={FORM}", span)
@@ -82,7 +95,7 @@ def co_authors(commits: Iterable[Made], committer: str) -> list[str]:
 
 
 def _address(who: str) -> str:
-    return parseaddr(who)[1].casefold() or who
+    return who.rpartition("<")[2].removesuffix(">").casefold()
 
 
 def with_trailers(git: Git, text: str, trailers: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from git_parallel import cleanup, landing, output
+from git_parallel import cleanup, forge, landing, output
 from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
@@ -30,6 +30,7 @@ from git_parallel.workshop import Workshop
 @click.option("-e", "--edit", is_flag=True, help="Edit the message of the commit.")
 @click.option("--no-check", is_flag=True, help="Without the checks on the merged result.")
 @click.option("--allow-breaches", is_flag=True, help="Also what broke its constraints.")
+@click.option("--pr", "request", is_flag=True, help="Open a pull request instead.")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
@@ -41,6 +42,7 @@ def command(
     everything: bool,
     no_check: bool,
     allow_breaches: bool,
+    request: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -54,28 +56,30 @@ def command(
     names = _names(repository, tasks)
     loaded = repository.configuration()
     made = Wish(strategy=strategy or loaded.config.merge.strategy, message=message, edit=edit)
-    _refuse_senseless(made, names)
-    how = How(made, not no_check, allow_breaches, dry_run)
+    _refuse_senseless(made, names, request=request)
+    how = How(made, not no_check, allow_breaches, dry_run, request)
     shop = _workshop(repository, loaded, edit=edit)
     landed: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
     for name in names:
         try:
-            landed.append({"name": name, "commit": _merge(shop, name, how)})
+            landed.append({"name": name, **_merge(shop, name, how)})
         except Stopped as error:
             raise KeyboardInterrupt from error
         except ParallelError as error:
             paths = {"paths": list(error.paths)} if isinstance(error, ConflictError) else {}
             refused.append({"name": name, "reason": error.message, **paths})
             output.error(error)
-    if landed and not dry_run:
+    if landed and not (dry_run or request):
         render.tell_swept(repository, cleanup.sweep(repository))
     if as_json:
-        output.json({"version": 1, "landed": landed, "refused": refused})
+        done = {"landed": [], "requested": landed} if request else {"landed": landed}
+        output.json({"version": 1, **done, "refused": refused})
     elif not names:
         output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
     elif len(names) > 1:
-        _sum_up([e["name"] for e in landed], [e["name"] for e in refused], dry_run=dry_run)
+        done_word = "requested" if request else "would be merged" if dry_run else "merged"
+        _sum_up(done_word, [e["name"] for e in landed], [e["name"] for e in refused])
     return 1 if refused else 0
 
 
@@ -86,11 +90,14 @@ class How(Struct, frozen=True):
     check: bool
     allow_breaches: bool
     dry_run: bool
+    request: bool
 
 
-def _refuse_senseless(wish: Wish, names: list[str]) -> None:
+def _refuse_senseless(wish: Wish, names: list[str], *, request: bool) -> None:
+    if request and wish.edit:
+        raise UsageError("the text of a request can't be edited here", hint="-m TEXT")
     worded = wish.edit or wish.message is not None
-    if worded and wish.strategy not in ("merge", "squash"):
+    if worded and not request and wish.strategy not in ("merge", "squash"):
         words = f"{wish.strategy} makes no commit of its own, so there is no message to give"
         raise UsageError(words, hint="--strategy squash")
     if wish.message is not None and len(names) > 1:
@@ -107,17 +114,27 @@ def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop
     )
 
 
-def _merge(shop: Workshop, name: str, how: How) -> str:
-    """Merge one task, or only try to, and say so; returns the resulting commit."""
+def _merge(shop: Workshop, name: str, how: How) -> dict[str, str]:
+    """Merge one task, or ask for it, or only try to, and say so; returns what came of it."""
     view = look(shop.repository, [name]).tasks[0]
     _refuse_breaches(view, allowed=how.allow_breaches)
     if how.dry_run:
-        return _try(shop, view, how.wish)
+        return {"commit": _try(shop, view, how.wish)}
+    if how.request:
+        return {"url": _request(shop.repository, view, how.wish)}
     landed = landing.land(shop, name, how.wish, check=how.check)
     _tell_landed(shop.repository, view, landed.prepared)
     for moved in landed.moved:
         _tell_moved(shop.repository, moved)
-    return landed.prepared.result
+    return {"commit": landed.prepared.result}
+
+
+def _request(repository: Repository, view: TaskView, wish: Wish) -> str:
+    if reason := landing.refusal(view):
+        raise ParallelError(f"`{view.task.name}` can't be pushed: {reason}")
+    made = forge.request(repository, view, wish.message)
+    output.tell(output.DONE, f"{view.task.name} is to be merged into {made.into}: {made.url}")
+    return made.url
 
 
 def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
@@ -152,10 +169,9 @@ def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> 
         output.tell(output.WARNING, f"its last run failed: {view.reason}")
 
 
-def _sum_up(landed: list[str], refused: list[str], *, dry_run: bool) -> None:
+def _sum_up(done: str, landed: list[str], refused: list[str]) -> None:
     """One line for all of them."""
     total = len(landed) + len(refused)
-    done = "would be merged" if dry_run else "merged"
     words = f"{len(landed)} of {total} {done}" if refused else f"all {total} {done}"
     rest = f", not {', '.join(refused)}" if refused else ""
     output.tell(output.WARNING if refused else output.DONE, words + rest)
