@@ -47,6 +47,9 @@ def begin(command: str) -> None:
         if command == "start" and os.path.isdir(f"{top}/.git"):
             for question in (WHERE, SETTINGS, BRANCHES):
                 _start(question)
+        if command == "merge" and os.path.isdir(f"{top}/.git"):
+            for question in (WHERE, SETTINGS):
+                _start(question)
         if command == "list":
             found = _worktrees(_common_folder(top))
             for number in range(os.cpu_count() or 1):

@@ -7,7 +7,6 @@ is not. So a merge that is interrupted has either not happened or happened.
 
 import contextlib
 import time
-from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -54,13 +53,28 @@ def refusal(view: TaskView) -> str:
 
 
 class Landing(Struct, frozen=True):
-    """What has landed, and the tasks that stood on it."""
+    """What has landed, the task as it was before, and the tasks that stood on it."""
 
+    view: TaskView
     prepared: Prepared
     moved: tuple[Moved, ...]
 
 
-def land(shop: Workshop, name: str, wish: Wish, *, check: bool) -> Landing:
+def refuse(view: TaskView, *, allow_breaches: bool) -> None:
+    """Raise ParallelError where a task may not be merged as it is, or broke its constraints."""
+    name = view.task.name
+    if view.breaches and not allow_breaches:
+        raise ParallelError(
+            f"`{name}` changed what it may not: {', '.join(view.breaches[:5])}",
+            hint=f"git parallel merge {name} --allow-breaches",
+        )
+    if reason := refusal(view):
+        raise UnsafeError(f"`{name}` can't be merged: {reason}")
+
+
+def land(
+    shop: Workshop, name: str, wish: Wish, *, check: bool, allow_breaches: bool = False
+) -> Landing:
     """Merge one task into its target; raises ParallelError, with nothing changed, where it can't.
 
     Our own merges wait for each other; a target that somebody else moved meanwhile is prepared for
@@ -70,29 +84,27 @@ def land(shop: Workshop, name: str, wish: Wish, *, check: bool) -> Landing:
     with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S):
         for _ in range(TRIES):
             view = look(repository, [name]).tasks[0]
-            if reason := refusal(view):
-                raise UnsafeError(f"`{view.task.name}` can't be merged: {reason}")
+            refuse(view, allow_breaches=allow_breaches)
             with shop.bench(view) as bench:
                 prepared = prepare(bench, wish)
-                obstacles.refuse(repository, prepared)  # before the checks, which may take long
-                if check:
+                if check and shop.loaded.config.checks.run:
+                    obstacles.refuse(repository, prepared)  # the checks may take long
                     prove(bench, prepared)
-            obstacles.refuse(repository, prepared)
             with contextlib.suppress(TargetMoved):
                 _record(view, prepared)
                 _fast_forward(repository, view, prepared)
                 view.folder.seen()
-                return Landing(prepared, tuple(stack.follow(repository, view, prepared)))
+                return Landing(view, prepared, tuple(stack.follow(repository, view, prepared)))
             if wish.edit:
                 written = repository.git.text("log", "-1", "--format=%B", prepared.result)
                 wish = structs.replace(wish, edit=False, message=written)
     raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
 
 
-def attempt(shop: Workshop, view: TaskView, wish: Wish) -> Prepared:
+def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = False) -> Prepared:
     """Prepare a merge only to see what would come of it; raises ParallelError where it can't be."""
-    if reason := refusal(view):
-        raise ParallelError(f"`{view.task.name}` can't be merged: {reason}")
+    view = look(shop.repository, [name]).tasks[0]
+    refuse(view, allow_breaches=allow_breaches)
     with shop.bench(view, hooks=False) as bench:
         prepared = prepare(bench, structs.replace(wish, edit=False))
         obstacles.refuse(shop.repository, prepared)
@@ -109,6 +121,7 @@ def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) ->
     """Move the target; raises TargetMoved where it is not what was prepared for."""
     target = prepared.target
     action = {"GIT_REFLOG_ACTION": f"merge {view.task.branch}", **QUIET_HOOKS}
+    obstacles.refuse_files(repository, prepared)
     if not _is_unmoved(repository, target):
         raise TargetMoved
     if target.worktree and target.worktree.is_dir():
@@ -128,7 +141,7 @@ def _is_unmoved(repository: Repository, target: Branch) -> bool:
 
 def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None:
     """Fast-forward where the target is checked out. Git refuses as a whole: while somebody else
-    holds the index, where the target has moved, and where files came into the way a moment ago.
+    holds the index, where the target has moved, and where a changed file is in the way.
     """
     quiet = ("--quiet", "--no-stat", "--no-autostash", "--no-overwrite-ignore", "--ff-only")
     for pause_s in (*PAUSES_S, None):
@@ -143,7 +156,7 @@ def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None
                 raise
             time.sleep(pause_s)
             continue
-        _make_sure(repository, prepared)
+        _make_sure(git, prepared)
         return
 
 
@@ -156,14 +169,12 @@ def _put_back(git: Git, prepared: Prepared) -> None:
         git.run("read-tree", "-m", "-u", prepared.result, "HEAD")
 
 
-def _make_sure(repository: Repository, prepared: Prepared) -> None:
+def _make_sure(git: Git, prepared: Prepared) -> None:
     """Raise ParallelError where somebody switched branches in that very moment, so that another
     one was moved.
     """
-    ref, place = prepared.target.ref, Path(prepared.target.worktree or "")
-    now = repository.branches(ref).get(ref)
-    if now and now.tip == prepared.target.tip:
+    if git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)).out.strip() != prepared.target.ref:
         raise ParallelError(
-            f"{place} was switched to another branch in that moment, which was moved instead",
-            hint=f'git -C "{place}" reset --keep HEAD@{{1}}',
+            f"{git.folder} was switched to another branch in that moment: see what was moved there",
+            hint=f'git -C "{git.folder}" reflog',
         )

@@ -22,30 +22,50 @@ def refuse(repository: Repository, prepared: Prepared) -> None:
     """Raise UnsafeError where landing would change what somebody has in a worktree, or is at work
     on there.
     """
-    name = prepared.target.ref.removeprefix("refs/heads/")
-    if busy := _rebased(repository, prepared.target.ref):
-        raise UnsafeError(
-            f"{name} is being rebased in {busy}", hint=f'git -C "{busy}" rebase --continue'
-        )
-    place = prepared.target.worktree
-    if place is None or not place.is_dir():
-        return
-    if not (place / ".git").exists():
-        raise ParallelError(
-            f"{name} is checked out in a worktree that can't be found from here",
-            hint="call it from that worktree",
-        )
+    refuse_files(repository, prepared)
+    if place := _place(prepared):
+        _refuse_changes(repository, prepared, place)
+
+
+def _refuse_changes(repository: Repository, prepared: Prepared, place: Path) -> None:
     git = repository.git_in(place)
     if changed := _changed(git, prepared.change) or _hidden(git, prepared.change):
         raise UnsafeError(
             f"uncommitted changes in {place} would be overwritten: {_named(changed)}",
             hint=f'git -C "{place}" stash',
         )
+
+
+def refuse_files(repository: Repository, prepared: Prepared) -> None:
+    """The same, almost without a question to git: all but changes in tracked files, which git
+    itself guards, though it names them in prose. A deleted file it would make again.
+    """
+    name = prepared.target.ref.removeprefix("refs/heads/")
+    if busy := _rebased(repository, prepared.target.ref):
+        raise UnsafeError(
+            f"{name} is being rebased in {busy}", hint=f'git -C "{busy}" rebase --continue'
+        )
+    if (place := _place(prepared)) is None:
+        return
+    if not (place / ".git").exists():
+        raise ParallelError(
+            f"{name} is checked out in a worktree that can't be found from here",
+            hint="call it from that worktree",
+        )
     if there := list(in_the_way(place, prepared.change)):
         raise UnsafeError(
             f"files in {place} that git does not track would be overwritten: {_named(there)}",
             hint=f"mv '{place / there[0]}' '{place / there[0]}.mine'",
         )
+    old = (entry.path for entry in prepared.change.entries if entry.old[0] != NO_FILE)
+    if not all(os.path.lexists(place / path) for path in old):
+        _refuse_changes(repository, prepared, place)
+
+
+def _place(prepared: Prepared) -> Path | None:
+    """Where the target is checked out."""
+    place = prepared.target.worktree
+    return place if place and place.is_dir() else None
 
 
 def _named(paths: list[str]) -> str:

@@ -88,7 +88,7 @@ def _merge(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     git, view = bench.repository.git, bench.view
     text = wish.message or message.of_merge(git, view.task, tip)
     if _is_plain(bench, wish, MERGE_HOOKS) and (tree := _plain_tree(bench, target.tip, tip)):
-        return _commit(git, tree, (target.tip, tip), text)
+        return _commit(bench, tree, (target.tip, tip), text)
     _prepare_place(bench, target.tip, MERGE_HOOKS)
     words = (*_merge_options(bench), "--no-ff", "--no-squash", "--commit", "--no-stat", "--quiet")
     edit = "--edit" if wish.edit else "--no-edit"
@@ -103,7 +103,7 @@ def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     git, view = bench.repository.git, bench.view
     text = message.of_squash(git, view.task, target.tip, tip, wish.message)
     if _is_plain(bench, wish, SQUASH_HOOKS) and (tree := _plain_tree(bench, target.tip, tip)):
-        return _commit(git, tree, (target.tip,), text)
+        return _commit(bench, tree, (target.tip,), text)
     _prepare_place(bench, target.tip, SQUASH_HOOKS)
     words = (*_merge_options(bench), "--squash", "--no-stat", "--quiet")
     code = bench.run_git("merge", *words, tip).code
@@ -138,12 +138,11 @@ def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
 
 def _is_plain(bench: Bench, wish: Wish, hooks: tuple[str, ...]) -> bool:
     """Whether nothing but commits has a say in a merge, unless it proves to conflict."""
-    settings = bench.shop.settings
-    if wish.edit or settings.get("merge.verifysignatures") == "true" or _merge_options(bench):
+    if wish.edit or _is_set(bench, "merge.verifysignatures") or _merge_options(bench):
         return False
     if _has_hooks(bench, hooks):
         return False
-    return not _has_attributes(bench)
+    return _reads_attributes(bench) or not _has_attributes(bench)
 
 
 def _has_hooks(bench: Bench, hooks: tuple[str, ...]) -> bool:
@@ -151,11 +150,18 @@ def _has_hooks(bench: Bench, hooks: tuple[str, ...]) -> bool:
     return bench.hooks and any(has_hook(name, *known) for name in hooks)
 
 
-def _has_attributes(bench: Bench) -> bool:
-    """Whether a tracked `.gitattributes` of the target may change a merge: `merge-tree` reads those
-    of the folder that it runs in, or none (2.39).
+def _reads_attributes(bench: Bench) -> bool:
+    """Whether a trial merge finds the target's `.gitattributes`: it reads those of the worktree
+    that it runs in (2.39), as `git merge` does there.
     """
-    renormalize = bench.shop.settings.get("merge.renormalize") == "true"
+    target = bench.view.target
+    here = target is not None and target.worktree == bench.place
+    return here and not _is_set(bench, "core.sparsecheckout")
+
+
+def _has_attributes(bench: Bench) -> bool:
+    """Whether a tracked `.gitattributes` of the target may change a merge."""
+    renormalize = _is_set(bench, "merge.renormalize")
     wanted = ("-e", "") if renormalize else ("-E", "-e", ATTRIBUTES)
     target = bench.view.target
     assert target
@@ -178,10 +184,7 @@ def _plain_tree(bench: Bench, ours: str, theirs: str) -> str:
     """The tree of a trial merge; nothing where recorded resolutions may help with its conflicts;
     raises ConflictError where they can't.
     """
-    common = str(bench.repository.common)
-    # Where no `.gitattributes` of another branch lies about.
-    git = bench.repository.git.at(Path(common), GIT_DIR=common, GIT_WORK_TREE=common)
-    trial = forecast.trial(git, ours, theirs)
+    trial = forecast.trial(_trial_git(bench), ours, theirs)
     if trial.unknown:
         raise ParallelError(f"`{bench.view.task.name}` can't be merged: {trial.unknown}")
     if trial.conflicts and not _resolves_by_itself(bench):
@@ -189,22 +192,38 @@ def _plain_tree(bench: Bench, ours: str, theirs: str) -> str:
     return "" if trial.conflicts else trial.tree
 
 
+def _trial_git(bench: Bench) -> Git:
+    """Git for a trial merge: in the target's worktree or, where it has none, where no
+    `.gitattributes` of another branch lies about.
+    """
+    if _reads_attributes(bench):
+        return bench.repository.git_in(bench.place)
+    common = str(bench.repository.common)
+    return bench.repository.git.at(Path(common), GIT_DIR=common, GIT_WORK_TREE=common)
+
+
 def _resolves_by_itself(bench: Bench) -> bool:
     """Whether git stages recorded resolutions (git-rerere(1)); without `rerere.autoUpdate` it
     leaves them to a person to look at.
     """
-    settings = bench.shop.settings
-    enabled = settings.get("rerere.enabled", "")
-    if settings.get("rerere.autoupdate") != "true" or enabled == "false":
+    if not _is_set(bench, "rerere.autoupdate"):
         return False
-    return bool(enabled) or (bench.repository.common / "rr-cache").is_dir()
+    if "rerere.enabled" in bench.shop.settings:
+        return _is_set(bench, "rerere.enabled")
+    return (bench.repository.common / "rr-cache").is_dir()
 
 
-def _commit(git: Git, tree: str, parents: tuple[str, ...], text: str) -> str:
-    signed = git.run("config", "--type=bool", "commit.gpgSign", ok=(0, 1)).out.strip() == "true"
+def _commit(bench: Bench, tree: str, parents: tuple[str, ...], text: str) -> str:
     arguments = [word for parent in parents for word in ("-p", parent)]
-    arguments += ["-S"] if signed else []
+    arguments += ["-S"] if _is_set(bench, "commit.gpgsign") else []
+    git = bench.repository.git
     return git.text("commit-tree", tree, *arguments, "-F", "-", stdin=text.rstrip("\n") + "\n")
+
+
+def _is_set(bench: Bench, key: str) -> bool:
+    """Whether a setting is on, in the words of git-config(1); a key without a value is."""
+    value = bench.shop.settings.get(key, "no").casefold()
+    return value in ("", "true", "yes", "on") or (value.isdigit() and int(value) != 0)
 
 
 def _prepare_place(bench: Bench, commit: str, hooks: tuple[str, ...]) -> None:

@@ -48,6 +48,7 @@ class Repository:
         self.top = top
         self.bare = bare
         self.store = Store(common / "parallel")
+        self._short: dict[str, str] = {}
 
     @property
     def main(self) -> Path | None:
@@ -208,7 +209,9 @@ class Repository:
 
     def short(self, commit: str) -> str:
         """A commit as git abbreviates it here."""
-        return self.git.text("rev-parse", "--short", commit)
+        if commit not in self._short:
+            self._short[commit] = self.git.text("rev-parse", "--short", commit)
+        return self._short[commit]
 
     @functools.cached_property
     def original(self) -> Path | None:

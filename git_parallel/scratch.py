@@ -75,14 +75,18 @@ def _remove(repository: Repository, path: Path | None, folder: TaskFolder) -> No
 
 def remove_dead(repository: Repository) -> None:
     """Delete the scratch worktrees of merges that were killed."""
-    for lock in sorted(repository.store.scratch.glob("*/lock")):
-        folder = TaskFolder(lock.parent)
+    for folder in map(TaskFolder, sorted(repository.store.scratch.glob("*"))):
         if folder.alive:
             continue
-        with repository.store.locked():  # so that nobody is just taking it
-            held = Lock.take(folder.lock)
-            if held is None:
-                continue
-            with held, contextlib.suppress(FileNotFoundError):
-                path = Path(folder.task().path) if folder.record.exists() else None
-                _remove(repository, path, folder)
+        # Locked, so that nobody is just taking it; its owner may have ended a moment ago.
+        with repository.store.locked(), contextlib.suppress(FileNotFoundError):
+            _remove_unless_held(repository, folder)
+
+
+def _remove_unless_held(repository: Repository, folder: TaskFolder) -> None:
+    held = Lock.take(folder.lock)
+    if held is None:
+        return
+    with held:
+        path = Path(folder.task().path) if folder.record.exists() else None
+        _remove(repository, path, folder)

@@ -148,12 +148,13 @@ def test_signs_what_git_would_sign(repo: Repo, tmp_path: Path, strategy: str) ->
     repo.git("verify-commit", "main")
 
 
-def test_uses_the_merge_drivers_of_the_target(repo: Repo) -> None:
+@pytest.mark.parametrize("place", ["here", "nowhere"])
+def test_uses_the_merge_drivers_of_the_target(repo: Repo, place: str) -> None:
     repo.commit(".gitattributes", "readme.txt merge=ours-and-theirs\n")
     repo.git("config", "merge.ours-and-theirs.driver", "cat %B >> %A")
     clash(repo)
-    repo.git("branch", "release")
-    repo.git("switch", "--quiet", "--detach", "main~2")  # where there are no attributes
+    if place == "nowhere":
+        repo.git("switch", "--quiet", "--detach", "main~2")  # where there are no attributes
     repo.parallel("merge", "x")
     text = repo.git("show", "main:readme.txt")
     assert "drei" in text

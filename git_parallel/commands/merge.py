@@ -116,23 +116,21 @@ def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop
 
 def _merge(shop: Workshop, name: str, how: How) -> dict[str, str]:
     """Merge one task, or ask for it, or only try to, and say so; returns what came of it."""
-    view = look(shop.repository, [name]).tasks[0]
-    _refuse_breaches(view, allowed=how.allow_breaches)
     if how.dry_run:
-        return {"commit": _try(shop, view, how.wish)}
+        return {"commit": _try(shop, name, how)}
     if how.request:
-        return {"url": _request(shop.repository, view, how.wish)}
-    landed = landing.land(shop, name, how.wish, check=how.check)
-    _tell_landed(shop.repository, view, landed.prepared)
+        return {"url": _request(shop.repository, name, how)}
+    landed = landing.land(shop, name, how.wish, check=how.check, allow_breaches=how.allow_breaches)
+    _tell_landed(shop.repository, landed.view, landed.prepared)
     for moved in landed.moved:
         _tell_moved(shop.repository, moved)
     return {"commit": landed.prepared.result}
 
 
-def _request(repository: Repository, view: TaskView, wish: Wish) -> str:
-    if reason := landing.refusal(view):
-        raise ParallelError(f"`{view.task.name}` can't be pushed: {reason}")
-    made = forge.request(repository, view, wish.message)
+def _request(repository: Repository, name: str, how: How) -> str:
+    view = look(repository, [name]).tasks[0]
+    landing.refuse(view, allow_breaches=how.allow_breaches)
+    made = forge.request(repository, view, how.wish.message)
     output.tell(output.DONE, f"{view.task.name} is to be merged into {made.into}: {made.url}")
     return made.url
 
@@ -145,19 +143,11 @@ def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
     return [str(view.task.name) for view in ready]
 
 
-def _refuse_breaches(view: TaskView, *, allowed: bool) -> None:
-    if view.breaches and not allowed:
-        raise ParallelError(
-            f"`{view.task.name}` changed what it may not: {', '.join(view.breaches[:5])}",
-            hint=f"git parallel merge {view.task.name} --allow-breaches",
-        )
-
-
-def _try(shop: Workshop, view: TaskView, wish: Wish) -> str:
-    prepared = landing.attempt(shop, view, wish)
+def _try(shop: Workshop, name: str, how: How) -> str:
+    prepared = landing.attempt(shop, name, how.wish, allow_breaches=how.allow_breaches)
+    target, strategy = prepared.target.ref.removeprefix("refs/heads/"), prepared.strategy
     files = output.count(len(prepared.paths), "path")
-    words = f"{view.task.name} would be merged into {view.task.target} ({wish.strategy}), {files}"
-    output.tell(output.NOTHING, words)
+    output.tell(output.NOTHING, f"{name} would be merged into {target} ({strategy}), {files}")
     return prepared.result
 
 
