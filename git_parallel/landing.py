@@ -7,6 +7,7 @@ is not. So a merge that is interrupted has either not happened or happened.
 
 import contextlib
 import time
+from pathlib import Path
 
 from msgspec import Struct, structs
 
@@ -21,6 +22,7 @@ from git_parallel.repository import Branch, Repository
 from git_parallel.stack import Moved
 from git_parallel.task import Status
 from git_parallel.workshop import Workshop
+from git_parallel.worktree import content
 
 TRIES = 3
 LANDING_WAIT_S = 3600.0
@@ -173,8 +175,17 @@ def _make_sure(git: Git, prepared: Prepared) -> None:
     """Raise ParallelError where somebody switched branches in that very moment, so that another
     one was moved.
     """
-    if git.run("symbolic-ref", "--quiet", "HEAD", ok=(0, 1)).out.strip() != prepared.target.ref:
+    if not _names(git.folder, prepared.target.ref):
         raise ParallelError(
             f"{git.folder} was switched to another branch in that moment: see what was moved there",
             hint=f'git -C "{git.folder}" reflog',
         )
+
+
+def _names(place: Path, ref: str) -> bool:
+    """Whether the HEAD of a worktree names a ref (gitrepository-layout(5))."""
+    pointer = place / ".git"
+    admin = (
+        pointer if pointer.is_dir() else place / (content(pointer) or "").removeprefix("gitdir: ")
+    )
+    return content(admin / "HEAD") == f"ref: {ref}"

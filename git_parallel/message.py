@@ -1,6 +1,5 @@
 """The messages of the commits that a merge makes."""
 
-import textwrap
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -75,6 +74,8 @@ def _composed(task: Task, commits: list[Made]) -> str:
         return commits[0].message
     parts = [title or (commits[0].subject if commits else task.name)]
     if title.endswith("…"):  # it was cut
+        import textwrap
+
         whole = (task.prompt or "").strip().splitlines()[0]
         parts.append(textwrap.fill(whole, WIDTH, break_long_words=False))
     subjects = [f"* {made.subject}" for made in commits if made.subject != title]

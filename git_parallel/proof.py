@@ -4,7 +4,6 @@ What passed is remembered by the tree and by all of the configuration that decid
 ready and checked, so that the same result is not checked twice. Only passes are remembered.
 """
 
-import hashlib
 import time
 
 import msgspec
@@ -73,6 +72,8 @@ def prove(bench: Bench, prepared: Prepared) -> None:
 
 def digest_of(tree: str, loaded: Loaded) -> str:
     """What stands for a tree that is made ready and checked as it is configured. Pure."""
+    import hashlib
+
     config = loaded.config
     steps = [repr(step) for step in loaded.steps]
     parts = (tree, config.checks, config.environment, config.managers, config.approvals, steps)

@@ -71,7 +71,8 @@ def command(
             refused.append({"name": name, "reason": error.message, **paths})
             output.error(error)
     if landed and not (dry_run or request):
-        render.tell_swept(repository, cleanup.sweep(repository))
+        names_landed = [entry["name"] for entry in landed]
+        render.tell_swept(repository, cleanup.sweep(repository, only=names_landed))
     if as_json:
         done = {"landed": [], "requested": landed} if request else {"landed": landed}
         output.json({"version": 1, **done, "refused": refused})
