@@ -131,8 +131,10 @@ def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
     plain = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
     onto = ("--quiet", "--onto", target.tip, base)
     code = bench.run_git(*plain, "rebase", *onto).code
-    while code and _was_resolved(bench):
-        code = bench.run_git("rebase", "--continue").code
+    most = int(bench.repository.git.text("rev-list", "--count", f"{base}..{tip}")) if code else 0
+    for _ in range(most):
+        if code and _was_resolved(bench):
+            code = bench.run_git("rebase", "--continue").code
     return _made(bench, code)
 
 
@@ -232,6 +234,7 @@ def _prepare_place(bench: Bench, commit: str, hooks: tuple[str, ...]) -> None:
     """
     bench.at(commit)
     if _has_hooks(bench, hooks):
+        bench.shop.told(f"preparing {bench.what} for the hooks")
         bench.bootstrap()
 
 

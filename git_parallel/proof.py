@@ -64,6 +64,7 @@ def prove(bench: Bench, prepared: Prepared) -> None:
         shop.told(f"{bench.what} is a tree that has passed the checks before")
         return
     bench.at(prepared.result)
+    shop.told(f"preparing {bench.what}")
     if reason := bench.bootstrap() or _check(bench):
         words = f"`{view.task.name}` merged into {view.task.target}: {reason}"
         raise ParallelError(words, hint=f"less '{bench.log}'")

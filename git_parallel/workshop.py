@@ -87,7 +87,7 @@ class Bench:
         git = self.git
         git.run("reset", "--hard", "--quiet")
         git.run("clean", "-ffd", "--quiet")
-        git.run("checkout", "--quiet", "--detach", commit)
+        git.run("-c", "submodule.recurse=false", "checkout", "--quiet", "--detach", commit)
         return self._scratch
 
     @property
@@ -108,7 +108,6 @@ class Bench:
 
     def bootstrap(self) -> str:
         """Make the scratch worktree usable; returns why it is not, or nothing."""
-        self.shop.told(f"preparing {self.what}")
         shop, place = self.shop, self.scratch
         site = Site(
             self.repository,

@@ -92,8 +92,14 @@ def test_children_follow_their_parent(repo: Repo, strategy: str) -> None:
     old = repo.git("rev-parse", "parallel/b")
     if strategy != "ff":
         repo.commit("moved.txt", "moved\n")
-    done = repo.parallel("merge", "a", "--strategy", strategy)
-    assert "✓ b stood on it and is for main now" in done.stderr
+    (done,) = repo.json("merge", "a", "--strategy", strategy)["landed"]
+    assert (
+        done["moved"]
+        == [
+            {"name": "b", "target": "main", "commit": repo.git("rev-parse", "parallel/b")},
+            {"name": "c", "target": "parallel/b", "commit": repo.git("rev-parse", "parallel/c")},
+        ][: None if strategy != "ff" else 1]
+    )
     head = repo.git("rev-parse", "main")
     assert [repo.task(name)["target"] for name in "bc"] == ["main", "parallel/b"]
     assert repo.git("rev-parse", "parallel/b^") == head == repo.task("b")["base"]

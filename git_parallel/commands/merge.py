@@ -115,7 +115,7 @@ def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop
     )
 
 
-def _merge(shop: Workshop, name: str, how: How) -> dict[str, str]:
+def _merge(shop: Workshop, name: str, how: How) -> dict[str, Any]:
     """Merge one task, or ask for it, or only try to, and say so; returns what came of it."""
     if how.dry_run:
         return {"commit": _try(shop, name, how)}
@@ -125,7 +125,8 @@ def _merge(shop: Workshop, name: str, how: How) -> dict[str, str]:
     _tell_landed(shop.repository, landed.view, landed.prepared)
     for moved in landed.moved:
         _tell_moved(shop.repository, moved)
-    return {"commit": landed.prepared.result}
+    followed = [_moved_json(moved) for moved in landed.moved]
+    return {"commit": landed.prepared.result, **({"moved": followed} if followed else {})}
 
 
 def _request(repository: Repository, name: str, how: How) -> str:
@@ -166,6 +167,14 @@ def _sum_up(done: str, landed: list[str], refused: list[str]) -> None:
     words = f"{len(landed)} of {total} {done}" if refused else f"all {total} {done}"
     rest = f", not {', '.join(refused)}" if refused else ""
     output.tell(output.WARNING if refused else output.DONE, words + rest)
+
+
+def _moved_json(moved: Moved) -> dict[str, str]:
+    """A task that follows another, as programs read it: where its branch is, or why it stayed."""
+    told = {"name": moved.name, "target": moved.target}
+    if moved.replayed:
+        return {**told, "commit": moved.replayed.new}
+    return {**told, "reason": moved.reason}
 
 
 def _tell_moved(repository: Repository, moved: Moved) -> None:
