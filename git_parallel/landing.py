@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from git_parallel import obstacles, stack
+from git_parallel import early, obstacles, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.overview import TaskView, look
@@ -26,6 +26,7 @@ from git_parallel.worktree import content
 
 TRIES = 3
 LANDING_WAIT_S = 3600.0
+OLD_S = 0.5
 PAUSES_S = (0.05, 0.2, 0.5, 1.0)  # somebody else's git has the index of the target's worktree
 
 
@@ -83,7 +84,10 @@ def land(
     again, a few times, with the message that was edited before.
     """
     repository = shop.repository
+    began = time.monotonic()
     with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S):
+        if time.monotonic() - began > OLD_S:
+            early.discard()
         for _ in range(TRIES):
             view = look(repository, [name]).tasks[0]
             refuse(view, allow_breaches=allow_breaches)
