@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, run
+from tests.conftest import Repo, mostly_slow, run
 
 ADD = "echo new > new.txt && git add . && git commit -qm 'Add new'"
 
@@ -72,7 +72,7 @@ class Forge:
         (self.place / "merged").write_text(json.dumps({**told, **other}))
 
 
-@pytest.fixture(params=["gh", "glab"])
+@pytest.fixture(params=mostly_slow(["gh", "glab"], ["gh"]))
 def forge(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
     made = Forge(tmp_path / "forge", request.param)
     monkeypatch.setenv("PATH", f"{made.place}{os.pathsep}{os.environ['PATH']}")
@@ -129,6 +129,7 @@ def test_opens_a_request_and_cleans_up_when_it_was_merged_there(
     assert repo.names() == []
 
 
+@pytest.mark.slow
 def test_asks_the_forge_once_for_each_commit_of_the_target(
     repo: Repo, origin: Path, forge: Forge
 ) -> None:
@@ -165,6 +166,7 @@ def test_what_is_not_this_very_request_is_no_evidence(
     assert origin.exists()
 
 
+@pytest.mark.slow
 def test_work_that_came_after_the_request_is_kept(
     repo: Repo, origin: Path, forge: Forge, tmp_path: Path
 ) -> None:
@@ -177,6 +179,7 @@ def test_work_that_came_after_the_request_is_kept(
     assert repo.names() == ["x"]
 
 
+@pytest.mark.slow
 def test_replaces_what_it_pushed_and_nothing_else(
     repo: Repo, origin: Path, forge: Forge, tmp_path: Path
 ) -> None:

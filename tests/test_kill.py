@@ -162,7 +162,7 @@ def _works_for(process: psutil.Process, repo: Repo) -> bool:
         return False
 
 
-@pytest.mark.parametrize("step", both_sides(62, every=20))
+@pytest.mark.parametrize("step", both_sides(62, every=30))
 def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
     tip, old = repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")
@@ -184,7 +184,7 @@ def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None
     assert repo.names() == []
 
 
-@pytest.mark.parametrize("step", both_sides(124, every=31))
+@pytest.mark.parametrize("step", both_sides(124, every=62))
 def test_merge_with_checks_and_hooks_killed_anywhere_is_before_or_after(
     repo: Repo, step: int
 ) -> None:

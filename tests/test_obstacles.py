@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, run
+from tests.conftest import Repo, mostly_slow, run
 
 IGNORE = "*.log\nbuild/\n"
 
@@ -52,7 +52,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+QUICK = ("staged", "deleted here", "ignored", "an ignored folder for a file", "hidden")
+
+
+@pytest.mark.parametrize("case", mostly_slow(CASES, QUICK))
 def test_refuses_what_it_would_overwrite_and_names_it(repo: Repo, case: str) -> None:
     work, mess, named = CASES[case]
     repo.commit(".gitignore", IGNORE)

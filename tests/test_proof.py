@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from git_parallel.proof import LIFE_S, MOST, Memory
 from git_parallel.store import Store
 from tests.conftest import Repo
@@ -74,6 +76,7 @@ def test_a_result_that_passed_is_not_checked_again(repo: Repo, tmp_path: Path) -
     assert told(tmp_path / "ran") == ["ran"] * 3
 
 
+@pytest.mark.slow
 def test_another_command_or_another_tree_is_checked(repo: Repo, tmp_path: Path) -> None:
     repo.start("x", ADD)
     memory = repo.state / "passed.json"

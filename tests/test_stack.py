@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, normal, run
+from tests.conftest import Repo, mostly_slow, normal, run
 from tests.test_merge import EDIT, OTHER
 
 STRATEGIES = ["merge", "squash", "rebase", "ff"]
@@ -62,8 +62,16 @@ def test_leaves_a_conflict_to_the_person(repo: Repo, tmp_path: Path) -> None:
     ("spoil", "why"),
     [
         ("echo more > more.txt", "1 uncommitted path in its worktree"),
-        ("git switch -q -c other", "its worktree is not on its branch parallel/x"),
-        ("git bisect start -q", "a bisect is not finished in its worktree"),
+        pytest.param(
+            "git switch -q -c other",
+            "its worktree is not on its branch parallel/x",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "git bisect start -q",
+            "a bisect is not finished in its worktree",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_rebases_only_what_is_at_rest(repo: Repo, spoil: str, why: str) -> None:
@@ -75,6 +83,7 @@ def test_rebases_only_what_is_at_rest(repo: Repo, spoil: str, why: str) -> None:
     assert repo.git("rev-parse", "parallel/x") == tip
 
 
+@pytest.mark.slow
 def test_does_not_rebase_below_a_run(repo: Repo) -> None:
     repo.start("x", add("x"))
     repo.commit("moved.txt", "moved\n")
@@ -83,7 +92,7 @@ def test_does_not_rebase_below_a_run(repo: Repo) -> None:
     repo.parallel("stop", "x")
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", mostly_slow(STRATEGIES, ["squash"]))
 def test_children_follow_their_parent(repo: Repo, strategy: str) -> None:
     repo.start("a", add("a"))
     repo.start("b", add("b"), "parallel/a")

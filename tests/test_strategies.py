@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, run
+from tests.conftest import Repo, mostly_slow, run
 from tests.test_merge import EDIT, OTHER
 
 ADD = "echo new > new.txt && git add . && git commit -qm add"
@@ -48,7 +48,7 @@ def test_a_single_commit_speaks_for_itself(repo: Repo) -> None:
     assert message(repo) == "Count\n\nOnly to one.\n\nParallel-Task: x\n"
 
 
-@pytest.mark.parametrize("strategy", ["merge", "squash"])
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["squash"]))
 def test_messages_can_be_given_and_edited(repo: Repo, tmp_path: Path, strategy: str) -> None:
     repo.start("x", ADD)
     editor = tmp_path / "editor"
@@ -63,6 +63,7 @@ def test_messages_can_be_given_and_edited(repo: Repo, tmp_path: Path, strategy: 
     assert (repo.path / "new.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_message_that_was_emptied_lands_nothing(repo: Repo, tmp_path: Path) -> None:
     repo.start("x", ADD)
     head = repo.git("rev-parse", "main")
@@ -105,7 +106,7 @@ def test_runs_the_commit_hooks_where_the_result_is(
     assert repo.git("status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("strategy", ["merge", "squash"])
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["squash"]))
 def test_a_hook_that_refuses_is_heard(repo: Repo, strategy: str) -> None:
     repo.parallel("config", "set", "merge.strategy", strategy)
     repo.start("x", ADD)
@@ -117,6 +118,7 @@ def test_a_hook_that_refuses_is_heard(repo: Repo, strategy: str) -> None:
     assert repo.git("worktree", "list").count("\n") == 1
 
 
+@pytest.mark.slow
 def test_finds_the_hooks_of_a_relative_folder_that_is_not_tracked(repo: Repo) -> None:
     repo.start("x", ADD)
     file = repo.write(".husky/_/commit-msg", '#!/bin/sh\necho "Hooked: yes" >> "$1"\n')
@@ -126,7 +128,7 @@ def test_finds_the_hooks_of_a_relative_folder_that_is_not_tracked(repo: Repo) ->
     assert "Hooked: yes" in message(repo)
 
 
-@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase"])
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash", "rebase"], ["merge"]))
 def test_signs_what_git_would_sign(repo: Repo, tmp_path: Path, strategy: str) -> None:
     if shutil.which("ssh-keygen") is None:
         pytest.skip("ssh-keygen is not on this machine")
@@ -161,6 +163,7 @@ def test_uses_the_merge_drivers_of_the_target(repo: Repo, place: str) -> None:
     assert "THREE" in text
 
 
+@pytest.mark.slow
 def test_a_driver_of_this_branch_has_no_say_in_another(repo: Repo) -> None:
     clash(repo)
     repo.git("switch", "--quiet", "-c", "elsewhere")
@@ -168,7 +171,7 @@ def test_a_driver_of_this_branch_has_no_say_in_another(repo: Repo) -> None:
     assert "conflicts with main in readme.txt" in repo.parallel("merge", "x", ok=1).stderr
 
 
-@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase"])
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash", "rebase"], ["merge"]))
 def test_uses_recorded_resolutions_where_git_would(repo: Repo, strategy: str) -> None:
     repo.git("config", "rerere.enabled", "true")
     clash(repo)
@@ -186,6 +189,7 @@ def test_uses_recorded_resolutions_where_git_would(repo: Repo, strategy: str) ->
     assert repo.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_takes_the_options_that_are_set_for_the_target(repo: Repo) -> None:
     repo.start("x", EDIT)
     repo.start("y", OTHER)
@@ -196,6 +200,7 @@ def test_takes_the_options_that_are_set_for_the_target(repo: Repo) -> None:
     assert "* parallel/y" not in message(repo)
 
 
+@pytest.mark.slow
 def test_refuses_unsigned_work_where_git_would(repo: Repo) -> None:
     repo.start("x", ADD)
     repo.git("config", "merge.verifySignatures", "true")
