@@ -55,6 +55,17 @@ def refusal(view: TaskView) -> str:
     return ""
 
 
+def _refuse_busy_target(repository: Repository, view: TaskView) -> None:
+    """Refuse to move files below a run: a task that was started from another one goes there."""
+    for folder, task in repository.store.load_tasks():
+        if task.branch == view.task.target and folder.alive:
+            words = f"`{task.name}`, its target, is being worked on"
+            raise UnsafeError(
+                f"`{view.task.name}` can't be merged: {words}",
+                hint=f"git parallel wait {task.name}",
+            )
+
+
 class Landing(Struct, frozen=True):
     """What has landed, the task as it was before, and the tasks that stood on it."""
 
@@ -91,6 +102,7 @@ def land(
         for _ in range(TRIES):
             view = look(repository, [name]).tasks[0]
             refuse(view, allow_breaches=allow_breaches)
+            _refuse_busy_target(repository, view)
             with shop.bench(view) as bench:
                 prepared = prepare(bench, wish)
                 if check and shop.loaded.config.checks.run:
@@ -111,6 +123,7 @@ def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = Fal
     """Prepare a merge only to see what would come of it; raises ParallelError where it can't be."""
     view = look(shop.repository, [name]).tasks[0]
     refuse(view, allow_breaches=allow_breaches)
+    _refuse_busy_target(shop.repository, view)
     with shop.bench(view, hooks=False) as bench:
         prepared = prepare(bench, structs.replace(wish, edit=False))
         obstacles.refuse(shop.repository, prepared)

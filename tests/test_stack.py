@@ -147,3 +147,17 @@ def test_a_child_that_is_not_at_rest_or_conflicts_is_only_retargeted(repo: Repo)
     assert subjects(repo, "main..parallel/b") == ["Add b"]
     record = json.loads((repo.state / "tasks" / "b" / "retarget.json").read_text())
     assert record["base"] == repo.git("rev-parse", "main")
+
+
+def test_nothing_moves_below_a_run_of_the_parent(repo: Repo) -> None:
+    repo.start("a", add("a"))
+    repo.start("b", add("b"), "parallel/a")
+    tip = repo.git("rev-parse", "parallel/a")
+    repo.parallel("run", "a", "--", "sleep", "60")
+    for words in ([], ["--dry-run"]):
+        done = repo.parallel("merge", "b", *words, ok=1)
+        assert "`b` can't be merged: `a`, its target, is being worked on" in done.stderr
+    assert repo.git("rev-parse", "parallel/a") == tip
+    repo.parallel("stop", "a")
+    repo.parallel("merge", "b")
+    assert repo.git("show", "parallel/a:b.txt") == "b"
