@@ -44,12 +44,12 @@ def refusal(view: TaskView) -> str:
         return f"its target {view.task.target} is gone"
     if view.status is Status.MERGED:
         return "it is merged already"
+    if view.worktree and view.worktree.operations:
+        return f"{view.worktree.operations[0]} is not finished in its worktree"
     if view.dirty:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     if view.dirty is None and view.worktree:
         return "git can't tell whether its worktree is clean"
-    if view.worktree and view.worktree.operations:
-        return f"{view.worktree.operations[0]} is not finished in its worktree"
     if view.tip == view.task.base or (view.facts and not view.facts.ahead):
         return "it has no commit of its own"
     return ""
