@@ -27,7 +27,7 @@ def main() -> None:
         sys.exit("git parallel runs on Linux and macOS; on Windows, use it inside WSL")
     from git_parallel import early
 
-    early.begin(first)
+    early.begin(first, sys.argv[2:])
     if first == "list":
         from git_parallel.commands import listing
 

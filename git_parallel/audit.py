@@ -14,7 +14,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_parallel import files
-from git_parallel.repository import SHIM_HEAD, Repository
+from git_parallel.hook_files import SHIM_HEAD
+from git_parallel.repository import Repository
 from git_parallel.worktree import Worktree, content, reflog
 
 # Settings that name programs, or have git read or fetch from elsewhere (git-config(1)).

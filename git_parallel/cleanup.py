@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import process, safety, scratch, trash
+from git_parallel import forge, process, safety, scratch, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
@@ -49,8 +49,9 @@ def sweep(
     asked: bool = False,
     dry_run: bool = False,
     overview: Overview | None = None,
+    only: Sequence[str] | None = None,
 ) -> Swept:
-    """Move every task away that is merged and safe to move.
+    """Move every task away that is merged and safe to move, or those of `only`.
 
     `asked`: a person wants it now, whatever `cleanup.automatic` says. `dry_run` moves nothing and
     tells what would happen. Raises ParallelError where the repository can't be read.
@@ -59,8 +60,12 @@ def sweep(
         return Swept()
     rules = repository.configuration().config
     recovered = () if dry_run else _recover(repository)
-    overview = overview or look(repository, files=False)
+    if only is not None:
+        overview = look(repository, only, files=False)
+    overview = overview or _look_also_at_forges(repository)
     if not asked and not rules.cleanup.automatic:
+        if only is not None:
+            return Swept(recovered=recovered)
         _keep_house(repository, overview, rules, set())
         return Swept(recovered=recovered)
     cleaned: list[Cleaned] = []
@@ -73,9 +78,16 @@ def sweep(
             kept.append(Kept(view.task.name, reason))
         elif view.evidence:
             cleaned.append(Cleaned(view.task.name, view.evidence))
-    if not dry_run:
+    if not dry_run and only is None:  # the next sweep keeps house, when it looks at all
         _keep_house(repository, overview, rules, {c.name for c in cleaned})
     return Swept(tuple(cleaned), tuple(kept), recovered)
+
+
+def _look_also_at_forges(repository: Repository) -> Overview:
+    overview = look(repository, files=False)
+    return (
+        look(repository, files=False) if forge.recognise(repository, overview.tasks) else overview
+    )
 
 
 def _recover(repository: Repository) -> tuple[str, ...]:

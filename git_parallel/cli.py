@@ -26,6 +26,7 @@ COMMANDS = {
     "pick": "keep one attempt of several",
     "conflicts": "show which tasks would collide",
     "merge": "merge tasks into their targets",
+    "rebase": "put a task's commits onto its target as that is now",
     "cleanup": "move merged worktrees to the trash",
     "remove": "move tasks to the trash",
     "undo": "bring a task back from the trash",

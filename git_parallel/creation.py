@@ -51,7 +51,7 @@ def creating(
     with repository.store.locked():
         tasks = [task for _, task in repository.store.load_tasks()]
         refuse_taken_name(tasks, draft.name)
-        task = _task(repository, request, draft, tasks)
+        task = _task(repository, request, draft, repository.store.owners())
         path = Path(task.path)
         if os.path.lexists(path):
             raise ParallelError(

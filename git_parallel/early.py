@@ -38,8 +38,8 @@ pumps: list[tuple[int, int, list[str]]] = []  # process, its output, the worktre
 states: dict[str, str] = {}  # worktree -> what git printed
 
 
-def begin(command: str) -> None:
-    """Start the questions that a command of ours will ask; never raises."""
+def begin(command: str, words: list[str]) -> None:
+    """Start the questions that a command of ours will ask, given these words; never raises."""
     if any(name in os.environ for name in UNUSUAL):
         return
     try:
@@ -47,14 +47,37 @@ def begin(command: str) -> None:
         if command == "start" and os.path.isdir(f"{top}/.git"):
             for question in (WHERE, SETTINGS, BRANCHES):
                 _start(question)
+        if command == "merge" and os.path.isdir(f"{top}/.git"):
+            for question in (WHERE, SETTINGS):
+                _start(question)
+            _start_pumps(_named(f"{top}/.git/parallel", words))
         if command == "list":
-            found = _worktrees(_common_folder(top))
-            for number in range(os.cpu_count() or 1):
-                if part := found[number :: os.cpu_count() or 1]:
-                    words = ["sh", "-c", PUMP, "sh", " ".join(STATUS), *part]
-                    pumps.append((*_spawn(words), part))
+            _start_pumps(_worktrees(_common_folder(top)))
     except (OSError, ValueError):
         return
+
+
+def discard() -> None:
+    """Forget what was asked of worktrees: much may have happened meanwhile."""
+    while pumps:
+        _end(*pumps.pop()[:2])
+    states.clear()
+
+
+def _named(folder: str, words: list[str]) -> list[str]:
+    """The worktree of the task that is named, as its link tells; none where there are several, as
+    what is said now of the later ones would be out of date.
+    """
+    links = [f"{folder}/{word}" for word in words if word[:1] not in ("", ".", "-", "/")]
+    found = [os.path.realpath(link) for link in links if os.path.islink(link)]
+    return found if len(found) == 1 else []
+
+
+def _start_pumps(worktrees: list[str]) -> None:
+    for number in range(os.cpu_count() or 1):
+        if part := worktrees[number :: os.cpu_count() or 1]:
+            words = ["sh", "-c", PUMP, "sh", " ".join(STATUS), *part]
+            pumps.append((*_spawn(words), part))
 
 
 def _worktrees(common: str) -> list[str]:

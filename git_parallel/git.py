@@ -62,11 +62,10 @@ def clean_environment(
     """
 
     def bound(name: str) -> bool:
-        config = name in CONFIG_VARIABLES or CONFIG_PAIR.fullmatch(name) is not None
         return (
             name in REPOSITORY_VARIABLES
             or name.startswith("PRE_COMMIT")
-            or (config and not keep_config)
+            or (is_config_variable(name) and not keep_config)
         )
 
     kept = {name: value for name, value in environment.items() if not bound(name)}
@@ -74,6 +73,11 @@ def clean_environment(
         folders = kept["PATH"].split(os.pathsep)
         kept["PATH"] = os.pathsep.join(f for f in folders if Path(f).name != "git-core")
     return kept
+
+
+def is_config_variable(name: str) -> bool:
+    """Whether a variable holds settings that somebody gave for one call (`git -c`)."""
+    return name in CONFIG_VARIABLES or CONFIG_PAIR.fullmatch(name) is not None
 
 
 class Git:

@@ -21,12 +21,12 @@ from msgspec import Struct
 
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git
-from git_parallel.repository import SHIM_HEAD, Repository
+from git_parallel.hook_files import ASIDE, SHIM_HEAD
+from git_parallel.repository import Repository
 
 NAMES = ("post-checkout", "post-merge", "post-commit", "post-rewrite")
 MARK = "# git parallel"
 SHELL = re.compile(rb"#!.*\b(ba|da|z|k)?sh\b")
-ASIDE = "before-parallel"
 PROGRAM = "@PROGRAM@"
 
 

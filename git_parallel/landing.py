@@ -6,49 +6,28 @@ is not. So a merge that is interrupted has either not happened or happened.
 """
 
 import contextlib
-import os
-from collections.abc import Callable
-from typing import IO
+import time
+from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from git_parallel import brief, environment, forecast, variables
-from git_parallel.bootstrap import bootstrap
-from git_parallel.changes import changes_between
-from git_parallel.checks import run_checks
-from git_parallel.config import Loaded
+from git_parallel import early, obstacles, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git, status_path
+from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.overview import TaskView, look
+from git_parallel.prepared import Prepared, Wish, prepare
+from git_parallel.proof import prove
 from git_parallel.records import Landed, Verdict
 from git_parallel.repository import Branch, Repository
-from git_parallel.scratch import scratch
-from git_parallel.site import Site
-from git_parallel.supervisor import Supervisor
+from git_parallel.stack import Moved
 from git_parallel.task import Status
-from git_parallel.trust import Approvals
-from git_parallel.worktree import Worktree
+from git_parallel.workshop import Workshop
+from git_parallel.worktree import content
 
 TRIES = 3
 LANDING_WAIT_S = 3600.0
-
-
-class Prepared(Struct, frozen=True):
-    """A merge that exists as commits and nowhere else yet."""
-
-    result: str
-    target: Branch
-    tip: str
-    strategy: str
-    paths: tuple[str, ...]
-
-
-class ConflictError(ParallelError):
-    """Two tips don't merge; `paths` says where."""
-
-    def __init__(self, message: str, hint: str, paths: tuple[str, ...]) -> None:
-        super().__init__(message, hint)
-        self.paths = paths
+OLD_S = 0.5
+PAUSES_S = (0.05, 0.2, 0.5, 1.0)  # somebody else's git has the index of the target's worktree
 
 
 class TargetMoved(Exception):
@@ -68,209 +47,90 @@ def refusal(view: TaskView) -> str:
     if view.folder.verdict(view.tip) is Verdict.REJECTED:
         name = view.task.name
         return f"you rejected it: git parallel run {name}, or git parallel review {name} --accept"
+    if view.worktree and view.worktree.operations:
+        return f"{view.worktree.operations[0]} is not finished in its worktree"
     if view.dirty:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     if view.dirty is None and view.worktree:
         return "git can't tell whether its worktree is clean"
-    if view.worktree and view.worktree.operations:
-        return f"{view.worktree.operations[0]} is not finished in its worktree"
     if view.tip == view.task.base or (view.facts and not view.facts.ahead):
         return "it has no commit of its own"
     return ""
 
 
+def _refuse_busy_target(repository: Repository, view: TaskView) -> None:
+    """Refuse to move files below a run: a task that was started from another one goes there."""
+    for folder, task in repository.store.load_tasks():
+        if task.branch == view.task.target and folder.alive:
+            words = f"`{task.name}`, its target, is being worked on"
+            raise UnsafeError(
+                f"`{view.task.name}` can't be merged: {words}",
+                hint=f"git parallel wait {task.name}",
+            )
+
+
+class Landing(Struct, frozen=True):
+    """What has landed, the task as it was before, and the tasks that stood on it."""
+
+    view: TaskView
+    prepared: Prepared
+    moved: tuple[Moved, ...]
+
+
+def refuse(view: TaskView, *, allow_breaches: bool) -> None:
+    """Raise ParallelError where a task may not be merged as it is, or broke its constraints."""
+    name = view.task.name
+    if view.breaches and not allow_breaches:
+        raise ParallelError(
+            f"`{name}` changed what it may not: {', '.join(view.breaches[:5])}",
+            hint=f"git parallel merge {name} --allow-breaches",
+        )
+    if reason := refusal(view):
+        raise UnsafeError(f"`{name}` can't be merged: {reason}")
+
+
 def land(
-    repository: Repository,
-    name: str,
-    loaded: Loaded,
-    *,
-    strategy: str,
-    check: bool,
-    approvals: Approvals,
-    told: Callable[[str], None],
-) -> Prepared:
+    shop: Workshop, name: str, wish: Wish, *, check: bool, allow_breaches: bool = False
+) -> Landing:
     """Merge one task into its target; raises ParallelError, with nothing changed, where it can't.
 
-    `told` hears what is going on, a line at a time. Our own merges wait for each other; a target
-    that somebody else moved meanwhile is prepared for again, a few times.
+    Our own merges wait for each other; a target that somebody else moved meanwhile is prepared for
+    again, a few times, with the message that was edited before.
     """
+    repository = shop.repository
+    began = time.monotonic()
     with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S):
+        if time.monotonic() - began > OLD_S:
+            early.discard()
         for _ in range(TRIES):
             view = look(repository, [name]).tasks[0]
-            if reason := refusal(view):
-                raise UnsafeError(f"`{view.task.name}` can't be merged: {reason}")
-            prepared = prepare(repository, view, strategy)
-            if check:
-                _check(repository, view, prepared, loaded, approvals=approvals, told=told)
-            _refuse_dirty_paths(prepared)
+            refuse(view, allow_breaches=allow_breaches)
+            _refuse_busy_target(repository, view)
+            with shop.bench(view) as bench:
+                prepared = prepare(bench, wish)
+                if check and shop.loaded.config.checks.run:
+                    obstacles.refuse(repository, prepared)  # the checks may take long
+                    prove(bench, prepared)
             with contextlib.suppress(TargetMoved):
                 _record(view, prepared)
                 _fast_forward(repository, view, prepared)
                 view.folder.seen()
-                return prepared
+                return Landing(view, prepared, tuple(stack.follow(repository, view, prepared)))
+            if wish.edit:
+                written = repository.git.text("log", "-1", "--format=%B", prepared.result)
+                wish = structs.replace(wish, edit=False, message=written)
     raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
 
 
-def prepare(repository: Repository, view: TaskView, strategy: str) -> Prepared:
-    """Make the commits of a merge, reachable from nothing yet; raises ConflictError."""
-    assert view.tip and view.target  # `refusal` has looked
-    make = {"merge": _merge, "squash": _squash, "rebase": _rebase, "ff": _ff}[strategy]
-    result = make(repository, view, view.target)
-    pair = (view.target.tip, result)
-    paths = changes_between(repository.git, [pair])[pair].paths
-    return Prepared(result, view.target, view.tip, strategy, tuple(paths))
-
-
-def _merged_tree(repository: Repository, view: TaskView, target: Branch) -> str:
-    trial = forecast.trial(repository.git, target.tip, view.tip or "")
-    if trial.unknown:
-        raise ParallelError(f"`{view.task.name}` can't be merged: {trial.unknown}")
-    if trial.conflicts:
-        raise _conflict(view, trial.conflicts)
-    return trial.tree
-
-
-def _conflict(view: TaskView, paths: tuple[str, ...]) -> ConflictError:
-    named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-    task = view.task
-    return ConflictError(
-        f"`{task.name}` conflicts with {task.target} in {named}",
-        f'git -C "$(git parallel path {task.name})" merge {task.target}',
-        paths,
-    )
-
-
-def _merge(repository: Repository, view: TaskView, target: Branch) -> str:
-    tree = _merged_tree(repository, view, target)
-    line = f"{view.tip}\t\tbranch '{view.task.branch}' of .\n"
-    message = repository.git.text("fmt-merge-msg", "--into-name", view.task.target, stdin=line)
-    return _commit(repository.git, tree, (target.tip, view.tip or ""), message)
-
-
-def _squash(repository: Repository, view: TaskView, target: Branch) -> str:
-    tree = _merged_tree(repository, view, target)
-    span = f"{target.tip}..{view.tip}"
-    subjects = repository.git.lines("log", "--reverse", "--no-merges", "--format=%s", span)
-    title = brief.first_line(view.task.prompt) or (subjects[0] if subjects else view.task.name)
-    listed = "\n".join(f"* {subject}" for subject in subjects)
-    message = f"{title}\n\n{listed}\n\nParallel-Task: {view.task.name}\n"
-    return _commit(repository.git, tree, (target.tip,), message)
-
-
-def _ff(_repository: Repository, view: TaskView, target: Branch) -> str:
-    if view.facts is None or view.facts.behind:
-        raise ParallelError(
-            f"`{view.task.name}` can't be fast-forwarded: {target.ref.removeprefix('refs/heads/')}"
-            " has moved on",
-            hint=f"git parallel merge {view.task.name} --strategy rebase",
-        )
-    return view.tip or ""
-
-
-def _commit(git: Git, tree: str, parents: tuple[str, ...], message: str) -> str:
-    signed = git.run("config", "--type=bool", "commit.gpgSign", ok=(0, 1)).out.strip() == "true"
-    arguments = [word for parent in parents for word in ("-p", parent)]
-    arguments += ["-S"] if signed else []
-    return git.text("commit-tree", tree, *arguments, "-F", "-", stdin=message.rstrip("\n") + "\n")
-
-
-def _rebase(repository: Repository, view: TaskView, target: Branch) -> str:
-    fork = view.facts.fork if view.facts else None
-    with scratch(repository, view.task, view.tip or "") as worktree:
-        git = Git(worktree.path, GIT_EDITOR="false", GIT_SEQUENCE_EDITOR="false")
-        plain = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
-        try:
-            git.run(*plain, "rebase", "--quiet", "--onto", target.tip, fork or target.tip)
-        except GitError as error:
-            paths = tuple(git.fields("diff", "--name-only", "--diff-filter=U", "-z"))
-            if paths:
-                raise _conflict(view, paths) from error
-            raise
-        return git.text("rev-parse", "HEAD")
-
-
-def _check(
-    repository: Repository,
-    view: TaskView,
-    prepared: Prepared,
-    loaded: Loaded,
-    *,
-    approvals: Approvals,
-    told: Callable[[str], None],
-) -> None:
-    """Run the checks on the prepared result, in a worktree of its own; raises ParallelError."""
-    if not loaded.config.checks.run:
-        return
-    name = view.task.name
-    if not approvals.allow("checks.run"):
-        words = f"`{name}` can't be checked: {environment.UNTRUSTED}"
-        raise UnsafeError(words, hint="git parallel trust")
-    log = view.folder.path / "merge.log"
-    with scratch(repository, view.task, prepared.result) as worktree, log.open("wb", 0) as output:
-        known = (loaded, approvals)
-        reason = _check_in(worktree, repository, view, *known, output=output, told=told)
-    if reason:
-        words = f"`{name}` merged into {view.task.target}: {reason}"
-        raise ParallelError(words, hint=f"less '{log}'")
-
-
-def _check_in(
-    worktree: Worktree,
-    repository: Repository,
-    view: TaskView,
-    loaded: Loaded,
-    approvals: Approvals,
-    *,
-    output: IO[bytes],
-    told: Callable[[str], None],
-) -> str:
-    """Bootstrap a scratch worktree and run the checks there; returns why they did not pass."""
-    what = f"{view.task.name} merged into {view.task.target}"
-    supervisor = Supervisor(repository.tag(view.task.slug, -1))
-    folder = worktree.path.resolve()
-    site = Site(
-        repository,
-        worktree,
-        view.task,
-        loaded,
-        approvals,
-        supervisor=supervisor,
-        output=output,
-        base=os.environ,
-    )
-    told(f"preparing {what}")
-    if step := bootstrap(site).trouble:
-        return f"its environment is not ready: {step.told}"
-    return run_checks(
-        loaded.config.checks.run,
-        folder=folder,
-        environment=variables.around(os.environ, folder, site.own),
-        output=output,
-        run=supervisor.run,
-        timeout_s=loaded.config.checks.timeout_min * 60,
-        told=lambda command: told(f"checking {what}: {command}"),
-    )[1]
-
-
-def _refuse_dirty_paths(prepared: Prepared) -> None:
-    """Refuse where uncommitted changes in the target's worktree would be overwritten."""
-    place = prepared.target.worktree
-    if place is None or not place.is_dir():
-        return
-    if not (place / ".git").exists():
-        raise ParallelError(
-            f"{prepared.target.ref.removeprefix('refs/heads/')} is checked out in a worktree that"
-            " can't be found from here",
-            hint="call it from that worktree",
-        )
-    fields = Git(place).fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
-    changed = set(prepared.paths)
-    touched = [path for path in map(status_path, fields) if path in changed]
-    if touched:
-        raise UnsafeError(
-            f"uncommitted changes in {place} would be overwritten: {', '.join(touched[:5])}",
-            hint=f'git -C "{place}" stash',
-        )
+def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = False) -> Prepared:
+    """Prepare a merge only to see what would come of it; raises ParallelError where it can't be."""
+    view = look(shop.repository, [name]).tasks[0]
+    refuse(view, allow_breaches=allow_breaches)
+    _refuse_busy_target(shop.repository, view)
+    with shop.bench(view, hooks=False) as bench:
+        prepared = prepare(bench, structs.replace(wish, edit=False))
+        obstacles.refuse(shop.repository, prepared)
+        return prepared
 
 
 def _record(view: TaskView, prepared: Prepared) -> None:
@@ -280,23 +140,72 @@ def _record(view: TaskView, prepared: Prepared) -> None:
 
 
 def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) -> None:
+    """Move the target; raises TargetMoved where it is not what was prepared for."""
+    target = prepared.target
     action = {"GIT_REFLOG_ACTION": f"merge {view.task.branch}", **QUIET_HOOKS}
-    place = prepared.target.worktree
-    ref, old = prepared.target.ref, prepared.target.tip
-    if repository.branches(ref).get(ref, prepared.target).tip != old:
+    obstacles.refuse_files(repository, prepared)
+    if not _is_unmoved(repository, target):
         raise TargetMoved
-    if place and place.is_dir():
-        git = Git(place, None, **action)
-        quiet = ("--quiet", "--no-stat", "--no-autostash", "--ff-only")
-        try:
-            git.run("merge", *quiet, prepared.result)
-        except GitError as error:
-            if git.text("rev-parse", ref) != old:
-                raise TargetMoved from error
-            raise
+    if target.worktree and target.worktree.is_dir():
+        _move_worktree(repository, prepared, Git(target.worktree, None, **action))
         return
     try:
         message = f"merge {view.task.branch}: {prepared.strategy}"
-        repository.git.run("update-ref", "-m", message, ref, prepared.result, old)
+        repository.git.run("update-ref", "-m", message, target.ref, prepared.result, target.tip)
     except GitError as error:
         raise TargetMoved from error
+
+
+def _is_unmoved(repository: Repository, target: Branch) -> bool:
+    now = repository.branches(target.ref).get(target.ref)
+    return now is not None and (now.tip, now.worktree) == (target.tip, target.worktree)
+
+
+def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None:
+    """Fast-forward where the target is checked out. Git refuses as a whole: while somebody else
+    holds the index, where the target has moved, and where a changed file is in the way.
+    """
+    quiet = ("--quiet", "--no-stat", "--no-autostash", "--no-overwrite-ignore", "--ff-only")
+    for pause_s in (*PAUSES_S, None):
+        try:
+            git.run("merge", *quiet, prepared.result)
+        except GitError as error:
+            _put_back(git, prepared)
+            if not _is_unmoved(repository, prepared.target):
+                raise TargetMoved from error
+            obstacles.refuse(repository, prepared)
+            if pause_s is None:
+                raise
+            time.sleep(pause_s)
+            continue
+        _make_sure(git, prepared)
+        return
+
+
+def _put_back(git: Git, prepared: Prepared) -> None:
+    """Git writes the files before it moves the ref, and leaves them where that fails (a hook for
+    reference transactions, 2.39). A merge of two trees takes back what came from ours, and refuses
+    or changes nothing where it was never there (git-read-tree(1), "Two Tree Merge").
+    """
+    with contextlib.suppress(GitError):
+        git.run("read-tree", "-m", "-u", prepared.result, "HEAD")
+
+
+def _make_sure(git: Git, prepared: Prepared) -> None:
+    """Raise ParallelError where somebody switched branches in that very moment, so that another
+    one was moved.
+    """
+    if not _names(git.folder, prepared.target.ref):
+        raise ParallelError(
+            f"{git.folder} was switched to another branch in that moment: see what was moved there",
+            hint=f'git -C "{git.folder}" reflog',
+        )
+
+
+def _names(place: Path, ref: str) -> bool:
+    """Whether the HEAD of a worktree names a ref (gitrepository-layout(5))."""
+    pointer = place / ".git"
+    admin = (
+        pointer if pointer.is_dir() else place / (content(pointer) or "").removeprefix("gitdir: ")
+    )
+    return content(admin / "HEAD") == f"ref: {ref}"

@@ -84,8 +84,8 @@ def narrate(text: str) -> None:
 def error(problem: ParallelError) -> None:
     """Print an error and the way out of it."""
     _print(f"{paint(ERROR, ERROR, sys.stderr)} {printable(problem.message)}", sys.stderr)
-    if problem.hint:
-        _print(f"{paint(HINT, HINT, sys.stderr)} {printable(problem.hint)}", sys.stderr)
+    for way in problem.hint.splitlines():
+        _print(f"{paint(HINT, HINT, sys.stderr)} {printable(way)}", sys.stderr)
 
 
 def json(value: object) -> None:

@@ -98,9 +98,12 @@ class Restored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Retarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a task goes whose target, another task's branch, has landed."""
+    """Where a task goes whose target, another task's branch, has landed, and the commit that it
+    starts from since it was rebased.
+    """
 
     target: str
+    base: str | None = None
     version: int = 1
 
 

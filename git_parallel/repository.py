@@ -14,6 +14,7 @@ from git_parallel import config, early
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git, check_version
 from git_parallel.history import History
+from git_parallel.hook_files import has_hook
 from git_parallel.store import Store
 from git_parallel.worktree import (
     MADE_HERE,
@@ -23,8 +24,6 @@ from git_parallel.worktree import (
     find_worktree,
     reflog,
 )
-
-SHIM_HEAD = "#!/bin/sh\n# git parallel"  # how a hook begins that is ours alone
 
 
 class Branch(Struct, frozen=True):
@@ -49,6 +48,7 @@ class Repository:
         self.top = top
         self.bare = bare
         self.store = Store(common / "parallel")
+        self._short: dict[str, str] = {}
 
     @property
     def main(self) -> Path | None:
@@ -157,6 +157,13 @@ class Repository:
         ("failed to read commondir", 2.39), so this part is short and done one after the other.
         """
         new = ["--no-track", "-b", branch, str(path), base] if create else [str(path), branch]
+        return self._add(path, new)
+
+    def add_detached(self, path: Path, commit: str) -> Worktree:
+        """The same on no branch."""
+        return self._add(path, ["--detach", str(path), commit])
+
+    def _add(self, path: Path, new: Sequence[str]) -> Worktree:
         self.git.run("worktree", "add", "--quiet", "--no-checkout", *new)
         found = next((w for w in self.worktrees() if w.path.resolve() == path.resolve()), None)
         if found is None:
@@ -169,19 +176,9 @@ class Repository:
         """
         git = self.git_in(worktree.path)
         git.run(*_parallel_checkout(), "reset", "--hard", "--quiet", "--no-recurse-submodules")
-        if self._has_hook("post-checkout", settings):
+        if has_hook("post-checkout", self.common, self.place, settings):
             arguments = ("--", "0" * len(tip), tip, "1")
             git.run("hook", "run", "--ignore-missing", "post-checkout", *arguments)
-
-    def _has_hook(self, name: str, settings: Mapping[str, str]) -> bool:
-        """Whether a hook would be run; config hooks (git 2.54) count wherever they point."""
-        folder = self.place / Path(settings.get("core.hookspath", str(self.common / "hooks")))
-        if any(key.startswith("hook.") for key in settings):
-            return True
-        hook = folder.expanduser() / name
-        if (folder / "before-parallel" / name).exists():
-            return True
-        return os.path.lexists(hook) and not (content(hook) or "").startswith(SHIM_HEAD)
 
     def history(self, tips: Sequence[str], floor: str) -> History:
         """The graph above a common ancestor of all tips; `floor` is a guess at one, and where it
@@ -212,7 +209,9 @@ class Repository:
 
     def short(self, commit: str) -> str:
         """A commit as git abbreviates it here."""
-        return self.git.text("rev-parse", "--short", commit)
+        if commit not in self._short:
+            self._short[commit] = self.git.text("rev-parse", "--short", commit)
+        return self._short[commit]
 
     @functools.cached_property
     def original(self) -> Path | None:

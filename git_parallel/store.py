@@ -28,6 +28,7 @@ from git_parallel.task import Run, Slug, Task, folded
 
 LOCK_WAIT_S = 30.0
 STALE_TEMPORARY_S = 60.0
+RECORD = "task.json"
 
 
 class TaskFolder:
@@ -40,7 +41,7 @@ class TaskFolder:
     @property
     def record(self) -> Path:
         """Where `start` wrote what it made."""
-        return self.path / "task.json"
+        return self.path / RECORD
 
     @property
     def brief(self) -> Path:
@@ -74,7 +75,8 @@ class TaskFolder:
         """The task; raises FileNotFoundError where a `start` died before it wrote it."""
         task = load_record(self.record, Task)
         if moved := find_record(self.path / "retarget.json", Retarget):
-            task = msgspec.structs.replace(task, target=moved.target)
+            base = moved.base or task.base
+            task = msgspec.structs.replace(task, target=moved.target, base=base)
         if slot := find_record(self.path / "slot.json", Slot):
             task = msgspec.structs.replace(task, slot=slot.number, ports=slot.ports)
         return task
@@ -83,9 +85,13 @@ class TaskFolder:
         """Give the task another slot than `start` did: somebody took that while it was away."""
         write_record(self.path / "slot.json", slot)
 
-    def write_retarget(self, target: str) -> None:
-        """Have the task merged elsewhere than `start` said: its old target has landed there."""
-        write_record(self.path / "retarget.json", Retarget(target))
+    def write_retarget(self, target: str, *, base: str | None = None) -> None:
+        """Have the task merged elsewhere than `start` said, as its old target has landed there, or
+        count its own commits from another base, as it was rebased.
+        """
+        file = self.path / "retarget.json"
+        known = find_record(file, Retarget)
+        write_record(file, Retarget(target, base or (known.base if known else None)))
 
     def runs(self) -> list[Run]:
         """All runs, the first one first."""
@@ -170,6 +176,7 @@ class Store:
         self.state = parallel / ".state"
         self.tasks = self.state / "tasks"
         self.trash = self.state / "trash"
+        self.scratch = self.state / ".scratch"
 
     @property
     def exists(self) -> bool:
@@ -282,6 +289,14 @@ class Store:
             with contextlib.suppress(FileNotFoundError):
                 found.append((folder, folder.task()))
         return sorted(found, key=lambda pair: (pair[1].created, pair[1].name))
+
+    def owners(self) -> list[Task]:
+        """Everything that owns a slot: the tasks, and the scratch worktrees of merges."""
+        found = [task for _, task in self.load_tasks()]
+        for record in sorted(self.scratch.glob(f"*/{RECORD}")):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(load_record(record, Task))
+        return found
 
     def claim(self, task: Task, making: Making) -> TaskFolder:
         """Take a task's name, under the lock; its files say from then on what is being made."""

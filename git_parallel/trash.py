@@ -203,9 +203,9 @@ def _carry_back(entry: Entry) -> Path | None:
 
 def _renew_slot(repository: Repository, folder: TaskFolder) -> None:
     """Give a task that comes back another slot, where somebody has taken its own meanwhile."""
-    tasks = repository.store.load_tasks()
-    for task in [task for known, task in tasks if known.slug == folder.slug]:
-        others = [other for known, other in tasks if known.slug != folder.slug]
+    tasks = repository.store.owners()
+    for task in [task for task in tasks if task.slug == folder.slug]:
+        others = [other for other in tasks if other.slug != folder.slug]
         if new := slot.retake(repository.key, folder.path, task, others):
             folder.write_slot(new)
 

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +180,12 @@ def make_repo(tmp_path: Path) -> Callable[..., Repo]:
 def repo(make_repo: Callable[..., Repo]) -> Repo:
     """A repository with one commit, its path with a space and an accent."""
     return make_repo()
+
+
+def mostly_slow(values: Iterable[Any], quick: Iterable[Any]) -> list[Any]:
+    """Parameters of which the normal suite takes the quick ones, and the slow suite the rest."""
+    known = list(quick)
+    return [v if v in known else pytest.param(v, marks=pytest.mark.slow) for v in values]
 
 
 def until(fact: Callable[[], Any], *, limit_s: float = LONG_S) -> Any:

@@ -12,22 +12,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import Repo, run, until
 
 EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
 
-# Runs our program and kills its whole process at the n-th write, rename, unlink or spawn.
+# Runs our program and kills its whole process at the n-th write, rename, unlink or spawn, before
+# it or (a negative number) after it, while what was spawned goes on.
 BOMB = """
 import os, signal, subprocess, sys
-left = int(sys.argv[1])
+left = abs(int(sys.argv[1]))
+after = sys.argv[1].startswith("-")
 sys.argv = ["git-parallel", *sys.argv[2:]]
 
 def armed(function):
     def call(*words, **named):
         global left
         left -= 1
+        if left == 0 and after:
+            function(*words, **named)
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*words, **named)
@@ -138,13 +143,33 @@ def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     assert run("git", "status", "--porcelain", cwd=path).stdout == ""
 
 
-@pytest.mark.parametrize("step", steps(26, every=8))
+def both_sides(limit: int, *, every: int) -> list[Any]:
+    """All steps up to a limit, killed before and after; the slow suite takes those after."""
+    later = [pytest.param(-number, marks=pytest.mark.slow) for number in range(1, limit + 1)]
+    return [*steps(limit, every=every), *later]
+
+
+def at_rest(repo: Repo) -> bool:
+    """Whether no git that was spawned goes on."""
+    names = [p.name() for p in psutil.process_iter() if _works_for(p, repo)]
+    return "git" not in names
+
+
+def _works_for(process: psutil.Process, repo: Repo) -> bool:
+    try:
+        return process.cwd().startswith(str(repo.path.parent))
+    except (psutil.Error, OSError):
+        return False
+
+
+@pytest.mark.parametrize("step", both_sides(62, every=30))
 def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
     tip, old = repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")
     repo.commit("other.txt", "other\n")
     before = repo.git("rev-parse", "main")
     bomb(repo, step, "merge", "x")
+    until(lambda: at_rest(repo))
     repo.parallel("list")
     explained(repo)
     now = repo.git("rev-parse", "main")
@@ -157,6 +182,42 @@ def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None
     assert "THREE" in (repo.path / "readme.txt").read_text()
     repo.parallel("list")
     assert repo.names() == []
+
+
+@pytest.mark.parametrize("step", both_sides(124, every=62))
+def test_merge_with_checks_and_hooks_killed_anywhere_is_before_or_after(
+    repo: Repo, step: int
+) -> None:
+    hook = repo.path / ".git" / "hooks" / "commit-msg"
+    hook.write_text("#!/bin/sh\n")
+    hook.chmod(0o755)
+    repo.start("x", EDIT)
+    repo.start("child", "echo c > c.txt", "parallel/x")
+    child = repo.git("rev-parse", "parallel/child")
+    before = repo.commit("other.txt", "other\n")
+    repo.write("mine.txt", "mine\n")
+    repo.parallel("config", "set", "checks.run", '["grep -q THREE readme.txt"]')
+    killed = bomb(repo, step, "merge", "x", "--strategy", "squash")
+    assert killed in (0, -signal.SIGKILL)
+    until(lambda: at_rest(repo))
+    (repo.path / "mine.txt").rename(repo.path.parent / "mine.txt")
+    repo.parallel("cleanup")
+    explained(repo)
+    if repo.git("rev-parse", "main") == before:
+        repo.parallel("merge", "x", "--strategy", "squash")
+    assert repo.git("rev-parse", "main^") == before
+    assert (repo.path / "other.txt").read_text() == "other\n"
+    assert "THREE" in (repo.path / "readme.txt").read_text()
+    repo.parallel("cleanup")
+    assert repo.names() == ["child"]
+    assert repo.git("worktree", "list").count("\n") == 1
+    assert not list((repo.state / ".scratch").glob("*"))
+    assert repo.task("child")["target"] == "main"
+    if repo.git("rev-parse", "parallel/child") == child:
+        repo.parallel("rebase", "child", ok=(0, 1))
+    assert repo.git("show", "parallel/child:c.txt") == "c"
+    if not repo.task("child")["behind"]:
+        assert repo.git("rev-list", "--count", "main..parallel/child") == "1"
 
 
 @pytest.mark.parametrize("phase", ["preparing", "running", "collecting", "checking", "queued"])

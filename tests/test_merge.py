@@ -1,6 +1,5 @@
 """Landing: the strategies, what is refused, and that nothing else moves."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -78,6 +77,7 @@ def test_refuses_a_conflict_and_changes_nothing(repo: Repo, tmp_path: Path) -> N
         done = repo.parallel("merge", "y", "--strategy", strategy, ok=1)
         assert normal(done.stderr, tmp_path) == (
             "✗ `y` conflicts with main in readme.txt\n"
+            "↳ git parallel rebase y\n"
             '↳ git -C "$(git parallel path y)" merge main\n'
         )
     assert (repo.git("rev-parse", "main"), repo.git("for-each-ref")) == before
@@ -179,23 +179,6 @@ def test_runs_the_hooks_of_others_when_it_lands(repo: Repo) -> None:
     hook.write_text(hook.read_text().replace("code=0\n", "code=0\ntouch merged\n", 1))
     repo.parallel("merge", "x")
     assert (repo.path / "merged").exists()
-
-
-@pytest.mark.slow
-def test_eight_merges_at_once_land_each_once(repo: Repo) -> None:
-    for number in range(8):
-        repo.start(f"t{number}", f"echo {number} > {number}.txt")
-    calls = [
-        subprocess.Popen([PROGRAM, "merge", f"t{n}"], cwd=repo.path, stderr=subprocess.PIPE)
-        for n in range(8)
-    ]
-    said = [call.communicate()[1].decode() for call in calls]
-    assert [call.returncode for call in calls] == [0] * 8, said
-    assert {path.stem for path in repo.path.glob("?.txt")} == set("01234567")
-    assert repo.git("status", "--porcelain") == ""
-    assert repo.git("log", "--format=%s").count("Merge branch") == 8
-    assert repo.names() == []
-    assert repo.git("fsck", "--strict", "--no-dangling").strip() == ""
 
 
 def test_a_merge_that_was_killed_left_no_scratch_for_long(repo: Repo) -> None:

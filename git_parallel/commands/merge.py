@@ -1,36 +1,48 @@
 """`git parallel merge`: land tasks in their targets, deliberately."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 from msgspec import Struct
 
-from git_parallel import cleanup, landing, output
+from git_parallel import cleanup, forge, landing, output
 from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
+from git_parallel.git import Git
 from git_parallel.overview import TaskView, find_folder, look
+from git_parallel.prepared import ConflictError, Prepared, Wish
 from git_parallel.repository import Repository, find_repository
+from git_parallel.stack import Moved
 from git_parallel.supervisor import Stopped
 from git_parallel.task import Status
 from git_parallel.trust import Trust
+from git_parallel.workshop import Workshop
 
 
 @click.command("merge")
 @click.argument("tasks", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every task that is ready.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), help="How to make the result.")
+@click.option("-m", "--message", metavar="TEXT", help="The message of the commit.")
+@click.option("-e", "--edit", is_flag=True, help="Edit the message of the commit.")
 @click.option("--no-check", is_flag=True, help="Without the checks on the merged result.")
 @click.option("--allow-breaches", is_flag=True, help="Also what broke its constraints.")
+@click.option("--pr", "request", is_flag=True, help="Open a pull request instead.")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     tasks: tuple[str, ...],
     strategy: str | None,
+    message: str | None,
     *,
+    edit: bool,
     everything: bool,
     no_check: bool,
     allow_breaches: bool,
+    request: bool,
     dry_run: bool,
     as_json: bool,
 ) -> int:
@@ -41,54 +53,88 @@ def command(
     if bool(tasks) == everything:
         raise UsageError("name tasks, or use --all", hint="git parallel review")
     repository = find_repository(Path.cwd())
-    loaded = repository.configuration()
-    wish = Wish(strategy or loaded.config.merge.strategy, not no_check, allow_breaches, dry_run)
     names = _names(repository, tasks)
-    landed: list[dict[str, str]] = []
-    refused: list[dict[str, str]] = []
+    loaded = repository.configuration()
+    made = Wish(strategy=strategy or loaded.config.merge.strategy, message=message, edit=edit)
+    _refuse_senseless(made, names, request=request)
+    how = How(made, not no_check, allow_breaches, dry_run, request)
+    shop = _workshop(repository, loaded, edit=edit)
+    landed: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
     for name in names:
         try:
-            landed.append({"name": name, "commit": _merge(repository, name, loaded, wish)})
+            landed.append({"name": name, **_merge(shop, name, how)})
         except Stopped as error:
             raise KeyboardInterrupt from error
         except ParallelError as error:
-            refused.append({"name": name, "reason": error.message})
+            paths = {"paths": list(error.paths)} if isinstance(error, ConflictError) else {}
+            refused.append({"name": name, "reason": error.message, **paths})
             output.error(error)
-    if landed and not dry_run:
-        render.tell_swept(repository, cleanup.sweep(repository))
+    if landed and not (dry_run or request):
+        names_landed = [entry["name"] for entry in landed]
+        render.tell_swept(repository, cleanup.sweep(repository, only=names_landed))
     if as_json:
-        output.json({"version": 1, "landed": landed, "refused": refused})
+        done = {"landed": [], "requested": landed} if request else {"landed": landed}
+        output.json({"version": 1, **done, "refused": refused})
     elif not names:
         output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
+    elif len(names) > 1:
+        done_word = "requested" if request else "would be merged" if dry_run else "merged"
+        _sum_up(done_word, [e["name"] for e in landed], [e["name"] for e in refused])
     return 1 if refused else 0
 
 
-class Wish(Struct, frozen=True):
+class How(Struct, frozen=True):
     """How the user wants tasks to be merged."""
 
-    strategy: str
+    wish: Wish
     check: bool
     allow_breaches: bool
     dry_run: bool
+    request: bool
 
 
-def _merge(repository: Repository, name: str, loaded: Loaded, wish: Wish) -> str:
-    """Merge one task, or only try to, and say so; returns the resulting commit."""
-    view = look(repository, [name]).tasks[0]
-    _refuse_breaches(view, allowed=wish.allow_breaches)
-    if wish.dry_run:
-        return _try(repository, view, wish.strategy)
-    prepared = landing.land(
+def _refuse_senseless(wish: Wish, names: list[str], *, request: bool) -> None:
+    if request and wish.edit:
+        raise UsageError("the text of a request can't be edited here", hint="-m TEXT")
+    worded = wish.edit or wish.message is not None
+    if worded and not request and wish.strategy not in ("merge", "squash"):
+        words = f"{wish.strategy} makes no commit of its own, so there is no message to give"
+        raise UsageError(words, hint="--strategy squash")
+    if wish.message is not None and len(names) > 1:
+        raise UsageError("one message can't be that of several tasks", hint="--edit")
+
+
+def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop:
+    return Workshop(
         repository,
-        name,
         loaded,
-        strategy=wish.strategy,
-        check=wish.check,
-        approvals=Trust(repository.store.state).approvals(loaded),
-        told=lambda line: output.tell(output.BUSY, line),
+        Trust(repository.store.state).approvals(loaded),
+        told=lambda line: output.tell(output.BUSY, output.printable(line)),
+        editor=Git(repository.place, os.environ).text("var", "GIT_EDITOR") if edit else ":",
     )
-    _tell_landed(repository, view, prepared)
-    return prepared.result
+
+
+def _merge(shop: Workshop, name: str, how: How) -> dict[str, Any]:
+    """Merge one task, or ask for it, or only try to, and say so; returns what came of it."""
+    if how.dry_run:
+        return {"commit": _try(shop, name, how)}
+    if how.request:
+        return {"url": _request(shop.repository, name, how)}
+    landed = landing.land(shop, name, how.wish, check=how.check, allow_breaches=how.allow_breaches)
+    _tell_landed(shop.repository, landed.view, landed.prepared)
+    for moved in landed.moved:
+        _tell_moved(shop.repository, moved)
+    followed = [_moved_json(moved) for moved in landed.moved]
+    return {"commit": landed.prepared.result, **({"moved": followed} if followed else {})}
+
+
+def _request(repository: Repository, name: str, how: How) -> str:
+    view = look(repository, [name]).tasks[0]
+    landing.refuse(view, allow_breaches=how.allow_breaches)
+    made = forge.request(repository, view, how.wish.message)
+    output.tell(output.DONE, f"{view.task.name} is to be merged into {made.into}: {made.url}")
+    return made.url
 
 
 def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
@@ -99,27 +145,43 @@ def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
     return [str(view.task.name) for view in ready]
 
 
-def _refuse_breaches(view: TaskView, *, allowed: bool) -> None:
-    if view.breaches and not allowed:
-        raise ParallelError(
-            f"`{view.task.name}` changed what it may not: {', '.join(view.breaches[:5])}",
-            hint=f"git parallel merge {view.task.name} --allow-breaches",
-        )
-
-
-def _try(repository: Repository, view: TaskView, strategy: str) -> str:
-    if reason := landing.refusal(view):
-        raise ParallelError(f"`{view.task.name}` can't be merged: {reason}")
-    prepared = landing.prepare(repository, view, strategy)
+def _try(shop: Workshop, name: str, how: How) -> str:
+    prepared = landing.attempt(shop, name, how.wish, allow_breaches=how.allow_breaches)
+    target, strategy = prepared.target.ref.removeprefix("refs/heads/"), prepared.strategy
     files = output.count(len(prepared.paths), "path")
-    words = f"{view.task.name} would be merged into {view.task.target} ({strategy}), {files}"
-    output.tell(output.NOTHING, words)
+    output.tell(output.NOTHING, f"{name} would be merged into {target} ({strategy}), {files}")
     return prepared.result
 
 
-def _tell_landed(repository: Repository, view: TaskView, prepared: landing.Prepared) -> None:
+def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> None:
     how = f"{prepared.strategy}, {repository.short(prepared.result)}"
     size = render.changes_of(view)
     output.tell(output.DONE, f"{view.task.name} merged into {view.task.target} ({how}): {size}")
     if view.status is Status.FAILED:
         output.tell(output.WARNING, f"its last run failed: {view.reason}")
+
+
+def _sum_up(done: str, landed: list[str], refused: list[str]) -> None:
+    """One line for all of them."""
+    total = len(landed) + len(refused)
+    words = f"{len(landed)} of {total} {done}" if refused else f"all {total} {done}"
+    rest = f", not {', '.join(refused)}" if refused else ""
+    output.tell(output.WARNING if refused else output.DONE, words + rest)
+
+
+def _moved_json(moved: Moved) -> dict[str, str]:
+    """A task that follows another, as programs read it: where its branch is, or why it stayed."""
+    told = {"name": moved.name, "target": moved.target}
+    if moved.replayed:
+        return {**told, "commit": moved.replayed.new}
+    return {**told, "reason": moved.reason}
+
+
+def _tell_moved(repository: Repository, moved: Moved) -> None:
+    name, target = moved.name, moved.target
+    if done := moved.replayed:
+        how = f", rebased ({repository.short(done.new)})" if done.moved else ""
+        output.tell(output.DONE, f"{name} stood on it and is for {target} now{how}")
+        return
+    words = f"{name} stood on it and is for {target} now, but not rebased: {moved.reason}"
+    output.tell(output.WARNING, output.printable(words), hint=f"git parallel rebase {name}")

@@ -157,11 +157,35 @@ def _remove_by_git(scratch: Scratch, repo: Repo) -> float:
     return repo.clock("git", "worktree", "remove", str(path))
 
 
+def merge(scratch: Scratch, runs: int) -> list[Result]:
+    """`merge` of a task without checks, and `git merge` of the branch of one like it."""
+    repo = scratch.repository("merge", files=5000, folders=100)
+
+    def prepared(name: str) -> str:
+        repo.start_tasks(name)
+        repo.move_target()
+        scratch.settle()
+        return name
+
+    def ours(number: int) -> float:
+        return repo.clock("git", "parallel", "merge", prepared(f"x{number}"))
+
+    def theirs(number: int) -> float:
+        name = prepared(f"y{number}")
+        took = repo.clock("git", *NO_HOOKS, "merge", "--quiet", "--no-edit", f"parallel/{name}")
+        repo.run("git", "parallel", "cleanup")
+        return took
+
+    limit = Limit("ms more", 150)
+    return [compare("merge, no checks, 5,000 files", ours, theirs, limit, runs)]
+
+
 TIMINGS: dict[str, Callable[[Scratch, int], list[Result]]] = {
     "start-small": partial(start, files=200, folders=10, limit=Limit("ms more", 120)),
     "start-large": partial(start, files=5000, folders=100, limit=Limit("times", 1.15)),
     "switch": switch,
     "list": list_tasks,
     "remove": remove,
+    "merge": merge,
     **ENVIRONMENTS,
 }

@@ -1,0 +1,139 @@
+"""What in the target's worktree is in the way of a merge. It is asked before anything moves.
+
+Git itself keeps changed files from being overwritten, but it names them in prose, and it overwrites
+ignored ones without a word.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from git_parallel.changes import NO_FILE, Change
+from git_parallel.errors import ParallelError, UnsafeError
+from git_parallel.git import Git, status_path
+from git_parallel.prepared import Prepared
+from git_parallel.repository import Repository
+
+SUBMODULE = "160000"
+MOST_NAMED = 5
+
+
+def refuse(repository: Repository, prepared: Prepared) -> None:
+    """Raise UnsafeError where landing would change what somebody has in a worktree, or is at work
+    on there.
+    """
+    refuse_files(repository, prepared)
+    if place := _place(prepared):
+        _refuse_changes(repository, prepared, place)
+
+
+def _refuse_changes(repository: Repository, prepared: Prepared, place: Path) -> None:
+    git = repository.git_in(place)
+    if changed := _changed(git, prepared.change) or _hidden(git, prepared.change):
+        raise UnsafeError(
+            f"uncommitted changes in {place} would be overwritten: {_named(changed)}",
+            hint=f'git -C "{place}" stash',
+        )
+
+
+def refuse_files(repository: Repository, prepared: Prepared) -> None:
+    """The same, almost without a question to git: all but changes in tracked files, which git
+    itself guards, though it names them in prose. A deleted file it would make again.
+    """
+    name = prepared.target.ref.removeprefix("refs/heads/")
+    if busy := _rebased(repository, prepared.target.ref):
+        raise UnsafeError(
+            f"{name} is being rebased in {busy}", hint=f'git -C "{busy}" rebase --continue'
+        )
+    if (place := _place(prepared)) is None:
+        return
+    if not (place / ".git").exists():
+        raise ParallelError(
+            f"{name} is checked out in a worktree that can't be found from here",
+            hint="call it from that worktree",
+        )
+    if there := list(in_the_way(place, prepared.change)):
+        raise UnsafeError(
+            f"files in {place} that git does not track would be overwritten: {_named(there)}",
+            hint=f"mv '{place / there[0]}' '{place / there[0]}.mine'",
+        )
+    old = (entry.path for entry in prepared.change.entries if entry.old[0] != NO_FILE)
+    if not all(os.path.lexists(place / path) for path in old):
+        _refuse_changes(repository, prepared, place)
+
+
+def _place(prepared: Prepared) -> Path | None:
+    """Where the target is checked out."""
+    place = prepared.target.worktree
+    return place if place and place.is_dir() else None
+
+
+def _named(paths: list[str]) -> str:
+    more = len(paths) - MOST_NAMED
+    return ", ".join(paths[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _changed(git: Git, change: Change) -> list[str]:
+    """The tracked paths of a change that have uncommitted changes, staged or not."""
+    status = ("status", "--porcelain=v2", "-z", "-uno", "--no-renames")
+    fields = git.fields("--no-optional-locks", *status)
+    changed = set(change.paths)
+    return [path for path in map(status_path, fields) if path in changed]
+
+
+def _hidden(git: Git, change: Change) -> list[str]:
+    """The paths of a change that were edited behind a flag (assume-unchanged, skip-worktree), which
+    has `git status` overlook them.
+    """
+    old = {entry.path: entry.old[1] for entry in change.entries}
+    flagged = (f[2:] for f in git.fields("ls-files", "-v", "-z") if f[0].islower() or f[0] == "S")
+    there = [path for path in flagged if path in old and (git.folder / path).is_file()]
+    blobs = git.lines("hash-object", "--", *there) if there else []
+    return [path for path, blob in zip(there, blobs, strict=True) if blob != old[path]]
+
+
+def in_the_way(place: Path, change: Change) -> Iterator[str]:
+    """The files below a folder that a change would overwrite or remove: what stands, untracked or
+    ignored, where it adds a file or needs a folder.
+    """
+    removed = {entry.path for entry in change.entries if entry.new[0] == NO_FILE}
+    # A file system that folds case shows a file that is renamed only in case as being there.
+    folded = {path.casefold() for path in removed}
+    seen: set[Path] = set()
+    for entry in change.entries:
+        if entry.old[0] != NO_FILE or entry.new[0] == NO_FILE:
+            continue
+        path = Path(entry.path)
+        for above in reversed(path.parents[:-1]):
+            if above not in seen and _is_file(place / above) and str(above) not in removed:
+                yield str(above)
+            seen.add(above)
+        if entry.new[0] == SUBMODULE and (place / path).is_dir():
+            continue
+        if _is_file(place / path) and entry.path.casefold() not in folded:
+            yield entry.path
+        elif (place / path).is_dir() and not (place / path).is_symlink():
+            yield from (found for found in _files(place, path) if found not in removed)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or (path.exists() and not path.is_dir())
+
+
+def _files(place: Path, folder: Path) -> Iterator[str]:
+    for top, _, names in os.walk(place / folder):
+        yield from (str((Path(top) / name).relative_to(place)) for name in names)
+
+
+def _rebased(repository: Repository, ref: str) -> Path | None:
+    """The worktree in which a branch is being rebased, and will be set when that ends."""
+    places = [(w.admin, w.path) for w in repository.worktrees()]
+    for admin, path in [(repository.common, repository.place), *places]:
+        for operation in ("rebase-merge", "rebase-apply"):
+            try:
+                named = (admin / operation / "head-name").read_text().strip()
+            except OSError:
+                continue
+            if named == ref:
+                return path
+    return None

@@ -1,0 +1,128 @@
+"""Put a task's own commits onto another commit, in its worktree, while nobody works there."""
+
+import contextlib
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from git_parallel.errors import GitError, ParallelError, UnsafeError
+from git_parallel.git import Git
+from git_parallel.lock import Lock
+from git_parallel.overview import TaskView, look
+from git_parallel.repository import Repository
+from git_parallel.task import TaskName
+
+LOCK_WAIT_S = 1.0
+RULES = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
+
+
+class Replayed(Struct, frozen=True):
+    """The tip that a task had, the one that it has now, and the commit below its own."""
+
+    old: str
+    new: str
+    onto: str
+
+    @property
+    def moved(self) -> bool:
+        """Whether there was anything to do."""
+        return self.old != self.new
+
+
+class RebaseStopped(ParallelError):
+    """A rebase that waits in the task's worktree; `paths` are in conflict."""
+
+    def __init__(self, view: TaskView, paths: tuple[str, ...]) -> None:
+        task, named = view.task, ", ".join(paths[:5])
+        ways = [
+            f'cd "$(git parallel path {task.name})"  # resolve them, git add, and:',
+            "git rebase --continue",
+            "git rebase --abort",
+        ]
+        words = f"the rebase of `{task.name}` onto {task.target} stopped at conflicts in {named}"
+        super().__init__(words, "\n".join(ways))
+        self.paths = paths
+
+
+@contextlib.contextmanager
+def at_rest(repository: Repository, name: TaskName) -> Iterator[TaskView]:
+    """A task whose lock we hold, so that no run of it begins; raises UnsafeError where somebody
+    works on it, or its worktree is not as its branch has it.
+    """
+    view = look(repository, [name]).tasks[0]
+    lock = Lock.take(view.folder.lock, wait_s=LOCK_WAIT_S)
+    if lock is None:
+        hint = f"git parallel stop {name}"
+        raise UnsafeError(f"`{name}` is being worked on", hint=hint)
+    with lock:
+        view = look(repository, [name]).tasks[0]
+        if reason := _unrest(view):
+            raise UnsafeError(f"{_refused(name)}{reason}")
+        yield view
+
+
+def _refused(name: TaskName) -> str:
+    return f"`{name}` can't be rebased: "
+
+
+def reason_in(error: ParallelError, name: TaskName) -> str:
+    """Why a task was not rebased, without what is said around it."""
+    return error.message.removeprefix(_refused(name)).removeprefix(f"`{name}` ")
+
+
+def _unrest(view: TaskView) -> str:
+    """Why a task's worktree can't be changed, or nothing; its lock is ours."""
+    worktree = view.worktree
+    if worktree is None or not worktree.intact:
+        return f"its worktree {view.task.path} is gone"
+    if worktree.operations:
+        return f"{worktree.operations[0]} is not finished in its worktree"
+    if worktree.branch != f"refs/heads/{view.task.branch}":
+        return f"its worktree is not on its branch {view.task.branch}"
+    if view.target is None:
+        return f"its target {view.task.target} is gone"
+    if view.dirty is None:
+        return "git can't tell whether its worktree is clean"
+    if view.dirty:
+        return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
+    return ""
+
+
+def own_base(repository: Repository, view: TaskView, onto: str) -> str:
+    """The commit that a task's own commits begin after: where it left the line of `onto` or, where
+    that is further back than what it started from, as below another task's commits, that.
+    """
+    git, tip, base = repository.git, view.tip or "", view.task.base
+    fork = git.run("merge-base", onto, tip, ok=(0, 1)).out.strip()
+    if not fork or (_is_below(git, fork, base) and _is_below(git, base, tip)):
+        return base
+    return fork
+
+
+def _is_below(git: Git, ancestor: str, commit: str) -> bool:
+    return git.says_yes("merge-base", "--is-ancestor", ancestor, commit)
+
+
+def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> Replayed:
+    """Rebase a task that is `at_rest`: its commits after `base` onto another commit; the old tip
+    stays in the reflog. Raises RebaseStopped, with the rebase as it stands, or GitError.
+    """
+    assert view.worktree and view.tip
+    git = repository.git_in(view.worktree.path)
+    git.environment |= {"GIT_EDITOR": ":", "GIT_SEQUENCE_EDITOR": ":"}
+    if base != onto:
+        try:
+            git.run(*RULES, "rebase", "--quiet", "--onto", onto, base)
+        except GitError as error:
+            if paths := git.fields("diff", "--name-only", "--diff-filter=U", "-z"):
+                raise RebaseStopped(view, tuple(paths)) from error
+            raise
+    done = Replayed(view.tip, git.text("rev-parse", "HEAD"), onto)
+    view.folder.write_retarget(view.task.target, base=onto)
+    return done
+
+
+def give_up(repository: Repository, view: TaskView) -> None:
+    """Take a rebase back that we began and that has stopped."""
+    if view.worktree and any("rebase" in what for what in view.worktree.operations):
+        repository.git_in(view.worktree.path).run("rebase", "--abort")

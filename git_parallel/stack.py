@@ -1,0 +1,63 @@
+"""Tasks that were started from another task's branch: when that lands, they go where it went."""
+
+from msgspec import Struct
+
+from git_parallel import replay
+from git_parallel.errors import ParallelError
+from git_parallel.overview import TaskView, find_folder, look
+from git_parallel.prepared import Prepared
+from git_parallel.replay import Replayed
+from git_parallel.repository import Repository
+from git_parallel.task import Task, TaskName
+
+
+class Moved(Struct, frozen=True):
+    """A task that follows another: its target now, and how it was rebased or why it was not."""
+
+    name: TaskName
+    target: str
+    replayed: Replayed | None = None
+    reason: str = ""
+
+
+def follow(repository: Repository, landed: TaskView, prepared: Prepared) -> list[Moved]:
+    """Retarget the tasks that were to be merged into a task's branch, now that this has landed, and
+    rebase them onto the result, and those that stand on them; what is not at rest or conflicts
+    stays where it was. The old tips stay in the reflogs.
+    """
+    moved: list[Moved] = []
+    for child in _children(repository, landed.task.branch):
+        folder, _ = find_folder(repository, child.name)
+        folder.write_retarget(landed.task.target)
+        moved += _rebase(repository, child.name, onto=prepared.result, below=prepared.tip)
+    return moved
+
+
+def _children(repository: Repository, branch: str) -> list[Task]:
+    return [task for _, task in repository.store.load_tasks() if task.target == branch]
+
+
+def _rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> list[Moved]:
+    """Rebase a task that stands on `below`, and then those that stand on it."""
+    try:
+        with replay.at_rest(repository, name) as view:
+            git = repository.git
+            base = git.run("merge-base", below, view.tip or "", ok=(0, 1)).out.strip()
+            try:
+                done = replay.replay(repository, view, onto=onto, base=base or view.task.base)
+            except BaseException:
+                replay.give_up(repository, view)
+                raise
+    except replay.RebaseStopped as error:
+        named = ", ".join(error.paths[:5])
+        return [_left(repository, name, f"it conflicts in {named}")]
+    except ParallelError as error:
+        return [_left(repository, name, replay.reason_in(error, name))]
+    found = [Moved(name, view.task.target, done)]
+    for child in _children(repository, view.task.branch) if done.moved else []:
+        found += _rebase(repository, child.name, onto=done.new, below=done.old)
+    return found
+
+
+def _left(repository: Repository, name: TaskName, reason: str) -> Moved:
+    return Moved(name, look(repository, [name], files=False).tasks[0].task.target, reason=reason)

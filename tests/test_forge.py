@@ -1,0 +1,213 @@
+"""Requests at a forge: a bare repository is the remote, small programs stand for gh and glab."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repo, mostly_slow, run
+
+ADD = "echo new > new.txt && git add . && git commit -qm 'Add new'"
+
+# Keeps what it is told below its own folder: every call, and the requests as the real ones list
+# them, which it changes to merged where a file names the commit that came of it.
+PROGRAM = """\
+import json, pathlib, subprocess, sys
+place, words = pathlib.Path(__file__).parent, sys.argv[1:]
+with open(place / "calls", "a") as calls:
+    calls.write(" ".join(words[:2]) + "\\n")
+if (place / "logged-out").exists():
+    sys.exit("To get started with GitHub CLI, please run:  gh auth login")
+given = dict(zip(words[2::2], words[3::2]))
+file = place / "requests.json"
+if words[1] == "create":
+    file.write_text(json.dumps(given))
+    print("\\nhttps://forge.example/r/1")
+    sys.exit()
+known = json.loads(file.read_text()) if file.exists() else {}
+done = json.loads((place / "merged").read_text()) if (place / "merged").exists() else {}
+merged = "--merged" in words or given.get("--state") == "merged"
+entry = {"url": "https://forge.example/r/1", "web_url": "https://forge.example/r/1", **done}
+print(json.dumps([entry] if known and merged == bool(done) else []))
+"""
+
+
+class Forge:
+    """A forge as its program shows it."""
+
+    def __init__(self, place: Path, name: str) -> None:
+        self.place = place
+        self.name = name
+        place.mkdir()
+        program = place / name
+        program.write_text(f"#!{sys.executable}\n{PROGRAM}")
+        program.chmod(0o755)
+
+    @property
+    def calls(self) -> list[str]:
+        file = self.place / "calls"
+        return file.read_text().splitlines() if file.exists() else []
+
+    @property
+    def request(self) -> dict[str, str]:
+        found: dict[str, str] = json.loads((self.place / "requests.json").read_text())
+        return found
+
+    def merge(self, head: str, commit: str, **other: object) -> None:
+        """The request with this head was merged, and this commit came of it."""
+        told: dict[str, object] = {
+            "headRefOid": head,
+            "baseRefName": "main",
+            "mergeCommit": {"oid": commit},
+            "isCrossRepository": False,
+            "sha": head,
+            "squash_commit_sha": commit,
+            "target_branch": "main",
+            "state": "merged",
+            "source_project_id": 1,
+            "target_project_id": 1,
+        }
+        (self.place / "merged").write_text(json.dumps({**told, **other}))
+
+
+@pytest.fixture(params=mostly_slow(["gh", "glab"], ["gh"]))
+def forge(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
+    made = Forge(tmp_path / "forge", request.param)
+    monkeypatch.setenv("PATH", f"{made.place}{os.pathsep}{os.environ['PATH']}")
+    return made
+
+
+@pytest.fixture
+def origin(repo: Repo, tmp_path: Path) -> Path:
+    """A remote of the repository."""
+    path = tmp_path / "origin.git"
+    run("git", "clone", "--quiet", "--bare", repo.path, path, cwd=tmp_path)
+    repo.git("remote", "add", "origin", str(path))
+    repo.git("fetch", "--quiet", "origin")
+    repo.git("branch", "--quiet", "--set-upstream-to=origin/main", "main")
+    return path
+
+
+def squash_there(origin: Path, branch: str, tmp_path: Path) -> str:
+    """Merge a branch at the remote as a forge does, and then change the same lines there."""
+    clone = tmp_path / "clone"
+    run("git", "clone", "--quiet", origin, clone, cwd=tmp_path)
+    run("git", "merge", "--quiet", "--squash", f"origin/{branch}", cwd=clone)
+    run("git", "commit", "--quiet", "-m", "Add new (#1)", cwd=clone)
+    commit = run("git", "rev-parse", "HEAD", cwd=clone).stdout.strip()
+    (clone / "new.txt").write_text("newer\n")
+    run("git", "commit", "--quiet", "-am", "Go on", cwd=clone)
+    run("git", "push", "--quiet", "origin", "main", cwd=clone)
+    return commit
+
+
+def test_opens_a_request_and_cleans_up_when_it_was_merged_there(
+    repo: Repo, origin: Path, forge: Forge, tmp_path: Path
+) -> None:
+    repo.start("x", ADD, "-m", "Say what is new\n\nIn a file.")
+    done = repo.parallel("merge", "x", "--pr")
+    assert done.stderr == "✓ x is to be merged into main: https://forge.example/r/1\n"
+    tip = repo.git("rev-parse", "parallel/x")
+    pushed = run("git", "rev-parse", "parallel/x", cwd=origin).stdout.strip()
+    assert pushed == tip
+    assert set(forge.request.values()) >= {
+        "parallel/x",
+        "main",
+        "Say what is new",
+        "Say what is new\n\nIn a file.\n\n* Add new",
+    }
+    again = repo.json("merge", "x", "--pr")
+    requested = [{"name": "x", "url": "https://forge.example/r/1"}]
+    assert again == {"version": 1, "landed": [], "requested": requested, "refused": []}
+    assert sum(call.endswith("create") for call in forge.calls) == 1
+    forge.merge(tip, squash_there(origin, "parallel/x", tmp_path))
+    repo.parallel("cleanup")
+    assert repo.names() == ["x"]  # it has not arrived here
+    repo.git("pull", "--quiet")
+    assert repo.names() == []
+
+
+@pytest.mark.slow
+def test_asks_the_forge_once_for_each_commit_of_the_target(
+    repo: Repo, origin: Path, forge: Forge
+) -> None:
+    repo.start("x", ADD)
+    repo.parallel("merge", "x", "--pr")
+    for _ in range(3):
+        repo.parallel("cleanup")
+        repo.parallel("list")
+    assert len(forge.calls) == 3  # is one open, open it, is it merged
+    repo.commit("moved.txt", "moved\n")
+    repo.parallel("cleanup")
+    assert len(forge.calls) == 4
+    assert origin.exists()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"headRefOid": "0" * 40, "sha": "0" * 40},
+        {"baseRefName": "release", "target_branch": "release"},
+        {"isCrossRepository": True, "source_project_id": 2},
+        {"mergeCommit": None, "squash_commit_sha": "1" * 40},
+    ],
+    ids=["another head", "another branch", "another repository", "a commit that is not here"],
+)
+def test_what_is_not_this_very_request_is_no_evidence(
+    repo: Repo, origin: Path, forge: Forge, other: dict[str, object]
+) -> None:
+    repo.start("x", ADD)
+    repo.parallel("merge", "x", "--pr")
+    forge.merge(repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main"), **other)
+    repo.parallel("cleanup")
+    assert repo.names() == ["x"]
+    assert origin.exists()
+
+
+@pytest.mark.slow
+def test_work_that_came_after_the_request_is_kept(
+    repo: Repo, origin: Path, forge: Forge, tmp_path: Path
+) -> None:
+    path = repo.start("x", ADD)
+    repo.parallel("merge", "x", "--pr")
+    tip = repo.git("rev-parse", "parallel/x")
+    forge.merge(tip, squash_there(origin, "parallel/x", tmp_path))
+    run("git", "commit", "--quiet", "--allow-empty", "-m", "More", cwd=path)
+    repo.git("pull", "--quiet")
+    assert repo.names() == ["x"]
+
+
+@pytest.mark.slow
+def test_replaces_what_it_pushed_and_nothing_else(
+    repo: Repo, origin: Path, forge: Forge, tmp_path: Path
+) -> None:
+    path = repo.start("x", ADD)
+    repo.parallel("merge", "x", "--pr")
+    run("git", "commit", "--quiet", "--amend", "-m", "Another", cwd=path)
+    repo.parallel("merge", "x", "--pr")
+    tip = repo.git("rev-parse", "parallel/x")
+    assert run("git", "rev-parse", "parallel/x", cwd=origin).stdout.strip() == tip
+    run("git", "update-ref", "refs/heads/parallel/x", "main", cwd=origin)  # somebody else's push
+    run("git", "commit", "--quiet", "--amend", "-m", "A third", cwd=path)
+    assert "git push failed" in repo.parallel("merge", "x", "--pr", ok=1).stderr
+    main = run("git", "rev-parse", "main", cwd=origin).stdout
+    assert run("git", "rev-parse", "parallel/x", cwd=origin).stdout == main
+    assert forge.calls
+
+
+def test_says_what_is_missing(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo.start("x", ADD)
+    assert "there is no remote" in repo.parallel("merge", "x", "--pr", ok=1).stderr
+    repo.git("remote", "add", "origin", str(tmp_path / "github.com"))
+    none = repo.parallel("merge", "x", "--pr", ok=1).stderr
+    assert none.startswith("✗ `gh` is not on PATH, and opens the requests\n")
+    forge = Forge(tmp_path / "forge", "gh")
+    (forge.place / "logged-out").touch()
+    monkeypatch.setenv("PATH", f"{forge.place}{os.pathsep}{os.environ['PATH']}")
+    assert repo.parallel("merge", "x", "--pr", ok=1).stderr == (
+        "✗ gh pr list failed: To get started with GitHub CLI, please run:  gh auth login\n"
+        "↳ gh auth login\n"
+    )
+    assert "can't be edited" in repo.parallel("merge", "x", "--pr", "--edit", ok=2).stderr

@@ -1,0 +1,121 @@
+"""What is in the way of a merge in the target's worktree: refused beforehand, and named."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repo, mostly_slow, run
+
+IGNORE = "*.log\nbuild/\n"
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = (p for p in path.rglob("*") if p.is_file() and ".git" not in p.parts)
+    return {str(p.relative_to(path)): p.read_bytes() for p in files}
+
+
+def everything(repo: Repo) -> tuple[dict[str, bytes], str, str]:
+    """The files, the branch and the index of the main worktree."""
+    return contents(repo.path), repo.git("rev-parse", "main"), repo.git("ls-files", "-s")
+
+
+# What the task does, what lies in the target's worktree, and the path that is named.
+CASES = {
+    "changed": ("echo new > readme.txt", "echo mine > readme.txt", "readme.txt"),
+    "staged": ("echo new > readme.txt", "echo mine > readme.txt; git add .", "readme.txt"),
+    "deleted here": ("echo new > readme.txt", "rm readme.txt", "readme.txt"),
+    "deleted there": ("git rm -q readme.txt", "echo mine > readme.txt", "readme.txt"),
+    "renamed there": ("git mv readme.txt r.txt", "echo mine > readme.txt", "readme.txt"),
+    "untracked": ("echo new > new.txt", "echo mine > new.txt", "new.txt"),
+    "the same, untracked": ("echo new > new.txt", "echo new > new.txt", "new.txt"),
+    "staged as new": ("echo new > new.txt", "echo mine > new.txt; git add .", "new.txt"),
+    "ignored": ("echo new > a.log && git add -f a.log", "echo mine > a.log", "a.log"),
+    "an ignored link": ("echo new > a.log && git add -f .", "ln -s nowhere a.log", "a.log"),
+    "a file for a folder": ("mkdir d && echo new > d/f", "echo mine > d", "d"),
+    "an ignored file for a folder": (
+        "mkdir d.log && echo new > d.log/f && git add -f .",
+        "echo mine > d.log",
+        "d.log",
+    ),
+    "a folder for a file": ("echo new > d", "mkdir d; echo mine > d/f", "d/f"),
+    "an ignored folder for a file": (
+        "echo new > build",
+        "mkdir build; echo 1 > build/f",
+        "build/f",
+    ),
+    "hidden": (
+        "echo new > readme.txt",
+        "git update-index --assume-unchanged readme.txt; echo mine > readme.txt",
+        "readme.txt",
+    ),
+}
+
+
+QUICK = ("staged", "deleted here", "ignored", "an ignored folder for a file", "hidden")
+
+
+@pytest.mark.parametrize("case", mostly_slow(CASES, QUICK))
+def test_refuses_what_it_would_overwrite_and_names_it(repo: Repo, case: str) -> None:
+    work, mess, named = CASES[case]
+    repo.commit(".gitignore", IGNORE)
+    repo.start("x", f"{work} && git add . && git commit -qm work")
+    run("sh", "-c", mess, cwd=repo.path)
+    before = everything(repo)
+    done = repo.json("merge", "x", ok=1)
+    assert done["refused"][0]["reason"].endswith(f" would be overwritten: {named}")
+    dry = repo.json("merge", "x", "--dry-run", ok=1)
+    assert dry["refused"] == done["refused"]
+    assert (
+        contents(repo.path),
+        repo.git("rev-parse", "main"),
+        repo.git("ls-files", "-s"),
+    ) == before
+    assert not (repo.path / ".git" / "index.lock").exists()
+
+
+def test_leaves_alone_what_is_not_in_the_way(repo: Repo) -> None:
+    repo.commit(".gitignore", IGNORE)
+    repo.commit("other.txt", "other\n")
+    repo.commit("d/f.txt", "f\n")
+    work = "echo new > readme.txt; echo new > new.txt; git rm -qr d; echo d > d"
+    repo.start("x", f"{work}; git add . && git commit -qm work")
+    mess = "echo mine > other.txt; git add .; echo more >> other.txt; echo u > u; echo i > i.log"
+    run("sh", "-c", f"{mess}; echo staged > s.txt; git add s.txt; rm .gitignore", cwd=repo.path)
+    staged = repo.git("show", ":other.txt")
+    repo.parallel("merge", "x")
+    found = contents(repo.path)
+    assert found["other.txt"] == b"mine\nmore\n"
+    assert (found["u"], found["i.log"], found["s.txt"]) == (b"u\n", b"i\n", b"staged\n")
+    assert found["d"] == b"d\n"
+    assert found["readme.txt"] == found["new.txt"] == b"new\n"
+    assert repo.git("show", ":other.txt") == staged
+    assert repo.git("status", "--porcelain", "-uno").splitlines() == [
+        " D .gitignore",
+        "MM other.txt",
+        "A  s.txt",
+    ]
+
+
+def test_refuses_a_target_that_is_being_rebased(repo: Repo) -> None:
+    repo.start("x", "echo new > new.txt")
+    repo.git("switch", "--quiet", "-c", "side")
+    repo.commit("readme.txt", "side\n")
+    repo.git("switch", "--quiet", "main")
+    repo.commit("readme.txt", "main\n")
+    repo.git("rebase", "--quiet", "side", ok=1)
+    before = repo.git("rev-parse", "main")
+    assert "main is being rebased in" in repo.parallel("merge", "x", ok=1).stderr
+    repo.git("rebase", "--abort")
+    assert repo.git("rev-parse", "main") == before
+    repo.parallel("merge", "x")
+
+
+def test_waits_for_somebody_elses_git(repo: Repo) -> None:
+    repo.start("x", "echo new > new.txt")
+    lock = repo.path / ".git" / "index.lock"
+    lock.touch()
+    freed = "until test -e .git/parallel/.state/tasks/x/landed.json; do sleep 0.01; done"
+    with subprocess.Popen(["sh", "-c", f"{freed}; rm .git/index.lock"], cwd=repo.path):
+        repo.parallel("merge", "x")
+    assert (repo.path / "new.txt").exists()

@@ -1,0 +1,163 @@
+"""Rebasing a task, and tasks that stand on another one: they follow it when it lands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repo, mostly_slow, normal, run
+from tests.test_merge import EDIT, OTHER
+
+STRATEGIES = ["merge", "squash", "rebase", "ff"]
+
+
+def add(name: str) -> str:
+    return f"echo {name} > {name}.txt && git add . && git commit -qm 'Add {name}'"
+
+
+def subjects(repo: Repo, span: str) -> list[str]:
+    return repo.git("log", "--format=%s", span).splitlines()
+
+
+def test_rebases_a_task_onto_its_target(repo: Repo, tmp_path: Path) -> None:
+    path = repo.start("x", add("x"))
+    old = repo.git("rev-parse", "parallel/x")
+    head = repo.commit("moved.txt", "moved\n")
+    done = repo.parallel("rebase", "x")
+    assert normal(done.stderr, tmp_path) == (
+        "✓ x rebased onto main (SHORT)"
+        ' ↳ git -C "$(git parallel path x)" reset --keep SHORT\n'
+    )  # fmt: skip
+    assert repo.git("rev-parse", "parallel/x^") == head == repo.task("x")["base"]
+    assert repo.git("rev-parse", "parallel/x@{1}") == old
+    assert sorted(p.name for p in path.glob("*.txt")) == ["moved.txt", "readme.txt", "x.txt"]
+    assert repo.parallel("rebase", "x").stderr == "○ x is on top of main already\n"
+    back = done.stderr.partition("↳ ")[2].strip()
+    run("sh", "-c", back, cwd=repo.path)
+    assert repo.git("rev-parse", "parallel/x") == old
+    repo.parallel("merge", "x", "--strategy", "squash")
+    assert (repo.path / "x.txt").exists()
+
+
+def test_leaves_a_conflict_to_the_person(repo: Repo, tmp_path: Path) -> None:
+    path = repo.start("y", OTHER)
+    repo.start("x", EDIT)
+    repo.parallel("merge", "x")
+    done = repo.parallel("rebase", "y", ok=1)
+    assert normal(done.stderr, tmp_path) == (
+        "✗ the rebase of `y` onto main stopped at conflicts in readme.txt\n"
+        '↳ cd "$(git parallel path y)"  # resolve them, git add, and:\n'
+        "↳ git rebase --continue\n"
+        "↳ git rebase --abort\n"
+    )
+    assert "a rebase is not finished" in repo.parallel("rebase", "y", ok=1).stderr
+    (path / "readme.txt").write_text("one\ntwo\nboth\nfour\nfive\n")
+    run("git", "add", ".", cwd=path)
+    run("git", "rebase", "--continue", cwd=path, env={"GIT_EDITOR": ":"})
+    repo.parallel("merge", "y")
+    assert "both" in (repo.path / "readme.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        ("echo more > more.txt", "1 uncommitted path in its worktree"),
+        pytest.param(
+            "git switch -q -c other",
+            "its worktree is not on its branch parallel/x",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "git bisect start -q",
+            "a bisect is not finished in its worktree",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_rebases_only_what_is_at_rest(repo: Repo, spoil: str, why: str) -> None:
+    path = repo.start("x", add("x"))
+    repo.commit("moved.txt", "moved\n")
+    tip = repo.git("rev-parse", "parallel/x")
+    run("sh", "-c", spoil, cwd=path)
+    assert why in repo.parallel("rebase", "x", ok=1).stderr
+    assert repo.git("rev-parse", "parallel/x") == tip
+
+
+@pytest.mark.slow
+def test_does_not_rebase_below_a_run(repo: Repo) -> None:
+    repo.start("x", add("x"))
+    repo.commit("moved.txt", "moved\n")
+    repo.parallel("run", "x", "--", "sleep", "60")
+    assert "`x` is being worked on" in repo.parallel("rebase", "x", ok=1).stderr
+    repo.parallel("stop", "x")
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(STRATEGIES, ["squash"]))
+def test_children_follow_their_parent(repo: Repo, strategy: str) -> None:
+    repo.start("a", add("a"))
+    repo.start("b", add("b"), "parallel/a")
+    repo.start("c", add("c"), "parallel/b")
+    assert [repo.task(name)["target"] for name in "abc"] == ["main", "parallel/a", "parallel/b"]
+    old = repo.git("rev-parse", "parallel/b")
+    if strategy != "ff":
+        repo.commit("moved.txt", "moved\n")
+    (done,) = repo.json("merge", "a", "--strategy", strategy)["landed"]
+    assert (
+        done["moved"]
+        == [
+            {"name": "b", "target": "main", "commit": repo.git("rev-parse", "parallel/b")},
+            {"name": "c", "target": "parallel/b", "commit": repo.git("rev-parse", "parallel/c")},
+        ][: None if strategy != "ff" else 1]
+    )
+    head = repo.git("rev-parse", "main")
+    assert [repo.task(name)["target"] for name in "bc"] == ["main", "parallel/b"]
+    assert repo.git("rev-parse", "parallel/b^") == head == repo.task("b")["base"]
+    assert repo.git("rev-parse", "parallel/c^") == repo.git("rev-parse", "parallel/b")
+    assert subjects(repo, "main..parallel/c") == ["Add c", "Add b"]
+    assert old in repo.git("reflog", "--format=%H", "parallel/b").split()
+    assert repo.task("b")["conflicts"] == repo.task("c")["conflicts"] == []
+    repo.parallel("merge", "b", "c", "--strategy", strategy)
+    assert {p.stem for p in repo.path.glob("?.txt")} == {"a", "b", "c"}
+    assert repo.names() == []
+
+
+def test_a_child_that_is_not_at_rest_or_conflicts_is_only_retargeted(repo: Repo) -> None:
+    repo.start("a", EDIT)
+    path = repo.start("b", add("b"), "parallel/a")
+    repo.start(
+        "c", "sed -i.bak s/THREE/tres/ readme.txt; rm *.bak; git commit -qam c", "parallel/a"
+    )
+    tips = [repo.git("rev-parse", f"parallel/{name}") for name in "bc"]
+    (path / "mess.txt").write_text("mine\n")
+    hook = repo.path / ".git" / "hooks" / "pre-commit"  # the result is not what the child stands on
+    hook.write_text("#!/bin/sh\necho other > readme.txt; git add readme.txt\n")
+    hook.chmod(0o755)
+    done = repo.parallel("merge", "a", "--strategy", "squash")
+    assert (
+        "▲ b stood on it and is for main now, but not rebased: "
+        "1 uncommitted path in its worktree ↳ git parallel rebase b\n"
+    ) in done.stderr
+    assert "not rebased: it conflicts in readme.txt ↳ git parallel rebase c\n" in done.stderr
+    assert [repo.git("rev-parse", f"parallel/{name}") for name in "bc"] == tips
+    assert [repo.task(name)["target"] for name in "bc"] == ["main", "main"]
+    assert (path / "mess.txt").read_text() == "mine\n"
+    (path / "mess.txt").unlink()
+    hook.unlink()
+    repo.parallel("rebase", "b")  # it still knows which commits are its own
+    assert subjects(repo, "main..parallel/b") == ["Add b"]
+    record = json.loads((repo.state / "tasks" / "b" / "retarget.json").read_text())
+    assert record["base"] == repo.git("rev-parse", "main")
+
+
+def test_nothing_moves_below_a_run_of_the_parent(repo: Repo) -> None:
+    repo.start("a", add("a"))
+    repo.start("b", add("b"), "parallel/a")
+    tip = repo.git("rev-parse", "parallel/a")
+    repo.parallel("run", "a", "--", "sleep", "60")
+    for words in ([], ["--dry-run"]):
+        done = repo.parallel("merge", "b", *words, ok=1)
+        assert "`b` can't be merged: `a`, its target, is being worked on" in done.stderr
+    assert repo.git("rev-parse", "parallel/a") == tip
+    repo.parallel("stop", "a")
+    repo.parallel("merge", "b")
+    assert repo.git("show", "parallel/a:b.txt") == "b"
