@@ -1,5 +1,8 @@
 """Trial merges: what git would say if two commits were merged, without touching a worktree."""
 
+import contextlib
+import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,14 +12,20 @@ from git_parallel.errors import GitError
 from git_parallel.git import Git
 
 CLEAN = "1"
+MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
+GITLINK = "160000"
+SPLIT_FROM = 60  # trials from which a second process is worth its start
 
 
 class Trial(Struct, frozen=True):
-    """The outcome of one trial merge: a tree and the paths in conflict, or why it is unknown."""
+    """The outcome of one trial merge: a tree, or the paths in conflict with the kind of each
+    (`content`, `add/add`, `modify/delete`, ...), or why it is unknown.
+    """
 
     tree: str = ""
     conflicts: tuple[str, ...] = ()
     unknown: str = ""
+    kinds: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -27,24 +36,31 @@ class Trial(Struct, frozen=True):
 Pair = tuple[str, str]
 
 
-def trials(git: Git, common: Path, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
-    """The trial merges of many pairs (ours, theirs) in one call of git.
+@contextlib.contextmanager
+def aside(git: Git, common: Path) -> Iterator[Git]:
+    """Git whose new objects go to a scratch folder that is deleted in the end, so that no loose
+    object is left behind: what it makes does not exist in the repository.
+    """
+    import tempfile
 
-    The objects that they write go to a scratch folder that is deleted, so that no loose object is
-    left behind; trees named in the answers therefore do not exist in the repository.
+    with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as scratch:
+        objects = _quoted(common / "objects")
+        variables = {
+            "GIT_OBJECT_DIRECTORY": scratch,
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
+        }
+        yield git.at(git.folder, **variables)
+
+
+def trials(git: Git, common: Path, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
+    """The trial merges of many pairs (ours, theirs); trees named in the answers do not exist in
+    the repository.
     """
     wanted = list(dict.fromkeys(pairs))
     if not wanted:
         return {}
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as scratch:
-        aside = git.at(
-            git.folder,
-            GIT_OBJECT_DIRECTORY=scratch,
-            GIT_ALTERNATE_OBJECT_DIRECTORIES=_quoted(common / "objects"),
-        )
-        return dict(zip(wanted, _run(aside, wanted), strict=True))
+    with aside(git, common) as scratch:
+        return merged(scratch, wanted)
 
 
 def trial(git: Git, ours: str, theirs: str) -> Trial:
@@ -52,54 +68,107 @@ def trial(git: Git, ours: str, theirs: str) -> Trial:
     return _run(git, [(ours, theirs)])[0]
 
 
-def _run(git: Git, pairs: Sequence[Pair]) -> list[Trial]:
-    asked = "".join(f"{ours} {theirs}\n" for ours, theirs in pairs)
-    try:
-        arguments = ("merge-tree", "--write-tree", "--name-only", "--stdin")
-        found = _parse(git.run(*arguments, stdin=asked, ok=(0, 1)).out)
-    except GitError as error:
-        if len(pairs) == 1:
-            return [Trial(unknown=error.message)]
-        found = []
-    if len(found) == len(pairs):
-        return found
-    return [_run(git, [pair])[0] for pair in pairs]  # one bad pair ends the whole batch
-
-
-def _parse(out: str) -> list[Trial]:
-    """Read `merge-tree --stdin --name-only` (git-merge-tree(1), OUTPUT).
-
-    A clean merge is the flag 1, the tree and an empty field. One with conflicts is the flag 0, the
-    tree, the paths, an empty field, the messages, an empty field; a message is a count of paths,
-    the paths, its kind and its text. A conflict that leaves no path of its own in the tree, such as
-    a submodule's, names its paths only there.
+def merged(git: Git, pairs: Sequence[Pair]) -> dict[Pair, Trial]:
+    """The trial merges of many different pairs, where `git` puts objects: many of them by as many
+    processes as there are processors.
     """
-    fields = iter(out.split("\0"))
-    found = []
-    for flag in fields:
-        if flag not in ("0", CLEAN):
-            break
-        tree = next(fields)
-        paths = list(iter(lambda: next(fields), ""))
-        if flag == CLEAN:
-            found.append(Trial(tree))
-            continue
-        told = _conflicts_told(fields)
-        found.append(Trial(tree, tuple(dict.fromkeys(paths or told or ["(no path)"]))))
+    width = (os.cpu_count() or 1) if len(pairs) >= SPLIT_FROM else 1
+    parts = [pairs[number::width] for number in range(width)]
+    begun = [git.begin_with(_asked(part), *MERGE_TREE) for part in parts]
+    found: dict[Pair, Trial] = {}
+    for part, process in zip(parts, begun, strict=True):
+        answer = git.finish(process, ok=range(-64, 256))
+        found |= zip(part, _complete(git, part, _parse(answer.out, part)), strict=True)
     return found
 
 
-def _conflicts_told(fields: Iterator[str]) -> list[str]:
-    """Read the messages of one merge; returns the paths that the conflicts among them name."""
-    told: list[str] = []
+def _run(git: Git, pairs: Sequence[Pair]) -> list[Trial]:
+    answer = git.run(*MERGE_TREE, stdin=_asked(pairs), ok=range(-64, 256))
+    return _complete(git, pairs, _parse(answer.out, pairs))
+
+
+def _asked(pairs: Sequence[Pair]) -> str:
+    return "".join(f"{ours} {theirs}\n" for ours, theirs in pairs)
+
+
+def _complete(git: Git, pairs: Sequence[Pair], found: list[Trial]) -> list[Trial]:
+    """The answers for all pairs: a pair that git can't merge at all ends its whole batch."""
+    while len(found) < len(pairs):
+        bad, rest = pairs[len(found)], pairs[len(found) + 1 :]
+        try:
+            out = git.run(*MERGE_TREE, stdin=_asked([bad]), ok=(0, 1)).out
+            found += _parse(out, [bad]) or [Trial(unknown="git merge-tree told nothing")]
+        except GitError as error:
+            found.append(Trial(unknown=error.message))
+        if rest:
+            out = git.run(*MERGE_TREE, stdin=_asked(rest), ok=range(-64, 256)).out
+            found += _parse(out, rest)
+    return found
+
+
+def _parse(out: str, pairs: Sequence[Pair]) -> list[Trial]:
+    """Read `merge-tree --stdin` (git-merge-tree(1), OUTPUT); as many as git got through.
+
+    A clean merge is the flag 1, the tree and an empty field. One with conflicts is the flag 0, the
+    tree, a field for each stage of a path in conflict, an empty field, the messages, an empty
+    field; a message is a count of paths, the paths, its kind and its text. A conflict that leaves
+    no path of its own in the tree, such as a directory's that was renamed in two ways, names its
+    paths only there.
+    """
+    fields = iter(out.split("\0"))
+    found = []
+    for flag, pair in zip(fields, pairs, strict=False):
+        if flag not in ("0", CLEAN):
+            break
+        tree = next(fields)
+        stages = list(iter(lambda: next(fields), ""))
+        if flag == CLEAN:
+            found.append(Trial(tree))
+            continue
+        kinds = _kinds(stages, _messages(fields), pair)
+        found.append(Trial(tree, tuple(kinds), "", tuple(kinds.values())))
+    return found
+
+
+def _messages(fields: Iterator[str]) -> list[tuple[str, list[str]]]:
+    """Read the messages of one merge; returns those of conflicts: the kind and the paths."""
+    told = []
     for count in fields:
         if not count:
             break
         paths = [next(fields) for _ in range(int(count))]
         kind, _text = next(fields), next(fields)
-        if kind.startswith("CONFLICT"):
-            told += paths
+        if match := re.fullmatch(r"CONFLICT ?\((.*)\)", kind):
+            told.append((match[1], paths))
     return told
+
+
+def _kinds(stages: list[str], messages: list[tuple[str, list[str]]], pair: Pair) -> dict[str, str]:
+    """The kind of conflict of each path, by the path as people know it."""
+    content: dict[str, str] = {}
+    for stage in stages:
+        mode, _blob, number_path = stage.split(" ", 2)
+        number, _, path = number_path.partition("\t")
+        if path not in content:
+            content[path] = "content" if number == "1" else "add/add"
+        if mode == GITLINK:
+            content[path] = "submodule"
+    special: dict[str, str] = {}
+    for kind, paths in messages:
+        if kind != "contents":  # those are told apart by their stages
+            word = "submodule" if kind.startswith("submodule") else kind
+            special |= {path: word for path in paths if path not in special}
+    known = list(content) or list(special) or ["(no path)"]
+    return {_plain(path, pair): special.get(path) or content.get(path, "") for path in known}
+
+
+def _plain(path: str, pair: Pair) -> str:
+    """A path without what git adds to it where a folder is in its way: `~` and the side."""
+    for side in pair:
+        name, mark, number = path.rpartition(f"~{side}")
+        if mark and re.fullmatch(r"(_\d+)?", number):
+            return name
+    return path
 
 
 def _quoted(path: Path) -> str:
