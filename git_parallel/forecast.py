@@ -13,6 +13,7 @@ from git_parallel.git import Git
 
 CLEAN = "1"
 MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
+NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
 GITLINK = "160000"
 SPLIT_FROM = 60  # trials from which a second process is worth its start
 
@@ -80,6 +81,21 @@ def merged(git: Git, pairs: Sequence[Pair]) -> dict[Pair, Trial]:
         answer = git.finish(process, ok=range(-64, 256))
         found |= zip(part, _complete(git, part, _parse(answer.out, part)), strict=True)
     return found
+
+
+def commits(git: Git, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Commits of trees and their parents, where `git` puts objects; nobody's work, so that the
+    same tree and parents always give the same id.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="git-parallel-") as folder:
+        files = [Path(folder) / str(number) for number in range(len(wanted))]
+        for file, (tree, parents) in zip(files, wanted, strict=True):
+            lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), *NOBODY]
+            file.write_text("\n".join([*lines, "", "On trial", ""]))
+        asked = "".join(f"{file}\n" for file in files)
+        return git.lines("hash-object", "-t", "commit", "-w", "--stdin-paths", stdin=asked)
 
 
 def _run(git: Git, pairs: Sequence[Pair]) -> list[Trial]:
