@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -152,33 +152,35 @@ def _merges(
     found = {pair: known[pair] for pair in wanted if pair in known}
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
     if missing:
-        found |= _tried(scratch.git, live, missing)
+        found |= outcomes(scratch.git, missing, *_ground(live))
         if key:
             new = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
             pairs.remember(repository, key, new, known)
     return found
 
 
-def _tried(git: Git, live: Sequence[Live], wanted: Sequence[Pair]) -> dict[Pair, Trial]:
-    graph = graph_among(git, live)
+def _ground(live: Sequence[Live]) -> tuple[str, str]:
+    """The tip that most tasks forked from, and what is likely below all of them."""
+    targets = [one.view.target.tip for one in live if one.view.target]
+    trunk = max(targets, key=targets.count) if targets else live[0].tip
+    return trunk, live[0].view.task.base
+
+
+def outcomes(git: Git, wanted: Sequence[Pair], trunk: str, floor: str) -> dict[Pair, Trial]:
+    """The outcomes of merges, tried only where that is needed to know; those that were not tried
+    have no tree. `trunk` is the tip that most forked from, `floor` a guess at what is below all.
+    """
+    graph = _graph(git, list(itertools.chain(*wanted)), trunk, floor)
     meeting = [pair for pair in wanted if graph is None or graph.may_collide(*pair)]
-    clean = Trial()
-    return {**dict.fromkeys(wanted, clean), **forecast.merged(git, meeting)}
+    return {**dict.fromkeys(wanted, Trial()), **forecast.merged(git, meeting)}
 
 
-def graph_among(git: Git, live: Iterable[Live]) -> Graph | None:
-    """The commits of live tasks and what they changed; None where that can't be known."""
-    listed = list(live)
-    tips = [one.tip for one in listed]
-    targets = [one.view.target.tip for one in listed if one.view.target]
-    trunk = max(targets, key=targets.count) if targets else tips[0]
+def _graph(git: Git, tips: Sequence[str], trunk: str, floor: str) -> Graph | None:
     try:
-        floor = listed[0].view.task.base
-        if found := graph_of(git, [*tips, *targets], floor, trunk):
+        if found := graph_of(git, tips, floor, trunk):
             return found
-        answer = git.run("merge-base", "--octopus", *tips, *targets, ok=(0, 1))
-        common = answer.out.split()
-        return graph_of(git, [*tips, *targets], common[0], trunk) if common else None
+        common = git.run("merge-base", "--octopus", trunk, *tips, ok=(0, 1)).out.split()
+        return graph_of(git, tips, common[0], trunk) if common else None
     except GitError:
         return None  # then every pair is tried
 

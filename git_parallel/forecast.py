@@ -150,7 +150,7 @@ def _messages(fields: Iterator[str]) -> list[tuple[str, list[str]]]:
     """Read the messages of one merge; returns those of conflicts: the kind and the paths."""
     told = []
     for count in fields:
-        if not count:
+        if not count.isdigit():  # empty, or what git 2.39 advises about submodules
             break
         paths = [next(fields) for _ in range(int(count))]
         kind, _text = next(fields), next(fields)
