@@ -12,7 +12,7 @@ from msgspec import Struct
 from tests.conftest import run
 
 FILE, PROGRAM, LINK, GITLINK = "100644", "100755", "120000", "160000"
-FOLDERS = ("", "a/", "a/b/", "lib/", "lib/core/", "docs/")
+FOLDERS = ("", "a/", "a/b/", "lib/", "lib/core/", "docs/", "n1/", "r1/")
 Entry = tuple[str, bytes]
 Tree = dict[str, Entry]
 
@@ -178,6 +178,8 @@ def make_history(folder: Path, seed: int, *, branches: int) -> dict[str, str]:
     for _ in range(chance.randrange(4)):
         changed = builder.changed(builder.trees[line[-1] - 1], chance.randint(1, 2))
         line.append(builder.commit("main", [line[-1]], changed))
+    if chance.random() < 0.4:
+        line += _side(builder, line)
     tips: dict[str, int] = {}
     for number in range(branches):
         start = chance.choice([*line, *line, *line, *tips.values()])
@@ -193,14 +195,27 @@ def make_history(folder: Path, seed: int, *, branches: int) -> dict[str, str]:
     return {name: ids[f":{mark}"] for name, mark in {"main": line[-1], **tips}.items()}
 
 
+def _side(builder: Builder, line: Sequence[int]) -> list[int]:
+    """A branch that was merged into main: on both sides of it others may have forked."""
+    side = builder.random.choice(line)
+    made = []
+    for _ in range(2):
+        side = builder.commit("side", [side], builder.changed(builder.trees[side - 1], 1))
+        made.append(side)
+    own = builder.commit("main", [line[-1]], builder.changed(builder.trees[line[-1] - 1], 1))
+    tree = builder.mixed(builder.trees[own - 1], builder.trees[side - 1])
+    return [*made, own, builder.commit("main", [own, side], tree)]
+
+
 def _grow(builder: Builder, name: str, start: int, line: Sequence[int]) -> int:
     tip = start
     for _ in range(builder.random.randint(1, 2)):
         tree = builder.changed(builder.trees[tip - 1], builder.random.randint(1, 3))
         tip = builder.commit(name, [tip], tree)
-    if builder.random.random() < 0.2 and start != line[-1]:
-        tree = builder.mixed(builder.trees[tip - 1], builder.trees[line[-1] - 1])
-        tip = builder.commit(name, [tip, line[-1]], tree)
+    if builder.random.random() < 0.3:
+        other = builder.random.choice(line)
+        tree = builder.mixed(builder.trees[tip - 1], builder.trees[other - 1])
+        tip = builder.commit(name, [tip, other], tree)
     return tip
 
 
