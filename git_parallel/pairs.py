@@ -1,14 +1,12 @@
 """Trial merges of pairs, remembered between calls by the two commits.
 
 Their outcome follows from the commits and from what tells git how to merge: its settings, its
-attributes, itself. All of that is in the key, so that what is remembered can't be stale. The file
-is only a memory: one that can't be read is as good as none, and of two writers the last one wins.
+attributes, its program. All of that is in the key, so that what is remembered can't be stale. The
+file is only a memory: one that can't be read is as good as none, and of two writers the last wins.
 """
 
 import contextlib
-import hashlib
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -96,11 +94,14 @@ def key_of(repository: Repository, folder: Path, paths: Iterable[str]) -> str:
         return ""
     told = [f"{k}={v}" for k, v in sorted(settings.items()) if k.startswith(SETTINGS)]
     attributes = settings.get("core.attributesfile") or _default_attributes()
-    places = [shutil.which("git") or "git", str(Path(attributes).expanduser())]
+    places = [
+        *(f"{folder}/git" for folder in os.get_exec_path()),
+        str(Path(attributes).expanduser()),
+    ]
     places += [str(repository.common / "info" / "attributes")]
     places += [f"{folder}/{above}.gitattributes" for above in sorted(_folders(paths))]
     told += [state for place in places if (state := _state(place))]
-    return hashlib.sha256("\n".join([str(folder), *told]).encode("utf-8", "replace")).hexdigest()
+    return "\n".join([str(folder), *told])
 
 
 def _default_attributes() -> str:
