@@ -24,6 +24,7 @@ COMMANDS = {
     "review": "see what a task changed, and whether it merges",
     "pick": "keep one attempt of several",
     "conflicts": "show which tasks would collide",
+    "plan": "propose an order to merge in",
     "merge": "merge tasks into their targets",
     "cleanup": "move merged worktrees to the trash",
     "remove": "move tasks to the trash",

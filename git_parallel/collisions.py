@@ -21,15 +21,11 @@ AT_REST = frozenset({Status.READY, Status.MERGED})
 
 
 class Collision(Struct, frozen=True):
-    """Tips that don't merge: of two tasks, or of one and its target. `kinds` has a word for each of
-    the paths; `unknown` says why git could not tell.
-    """
+    """Tips that don't merge: of two tasks, or of one and its target."""
 
     tasks: tuple[str, ...]
     target: str
-    paths: tuple[str, ...]
-    kinds: tuple[str, ...]
-    unknown: str = ""
+    trial: Trial
 
 
 class Live(Struct, frozen=True):
@@ -198,6 +194,4 @@ def _of_tasks(pair: tuple[Live, Live], merges: Mapping[Pair, Trial]) -> Collisio
 
 
 def _collision(tasks: tuple[str, ...], target: str, trial: Trial) -> Collision | None:
-    if trial.clean:
-        return None
-    return Collision(tasks, target, trial.conflicts, trial.kinds, trial.unknown)
+    return None if trial.clean else Collision(tasks, target, trial)

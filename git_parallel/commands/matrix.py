@@ -8,6 +8,7 @@ from typing import Any
 
 from git_parallel import output
 from git_parallel.collisions import Collision, Collisions, Live, collisions
+from git_parallel.forecast import Trial
 from git_parallel.repository import find_repository
 
 OPTIONS = frozenset({"--json"})
@@ -48,9 +49,9 @@ def collision_json(found: Collision, uncommitted: set[str]) -> dict[str, Any]:
     told: dict[str, Any] = {"tasks": list(found.tasks)}
     if found.target:
         told["target"] = found.target
-    told["paths"] = None if found.unknown else list(found.paths)
-    if not found.unknown:
-        told["kinds"] = list(found.kinds)
+    told["paths"] = None if found.trial.unknown else list(found.trial.conflicts)
+    if not found.trial.unknown:
+        told["kinds"] = list(found.trial.kinds)
     if working := [name for name in found.tasks if name in uncommitted]:
         told["uncommitted"] = working
     return told
@@ -62,20 +63,20 @@ def _show(answer: Collisions) -> None:
     mark = output.paint(output.ERROR, output.ERROR, sys.stdout)
     for found in answer.found:
         names = [*found.tasks, *([found.target] if found.target else [])]
-        words = f"{' and '.join(names)}: {paths_of(found)}"
+        words = f"{' and '.join(names)}: {places(found.trial)}"
         output.answer(f"{mark} {output.printable(words)}")
     if any(one.uncommitted for one in answer.live):
         output.tell(output.NOTHING, "* with what is not committed yet")
 
 
-def paths_of(found: Collision) -> str:
+def places(trial: Trial) -> str:
     """Where two tips collide, in words, with the kinds behind the paths."""
-    if found.unknown:
-        return f"not known: {found.unknown}"
-    shown = list(zip(found.paths, found.kinds, strict=True))[:MOST_PATHS]
+    if trial.unknown:
+        return f"not known: {trial.unknown}"
+    shown = list(zip(trial.conflicts, trial.kinds, strict=True))[:MOST_PATHS]
     alike = itertools.groupby(shown, key=lambda one: one[1])
     told = [f"{', '.join(path for path, _ in group)} ({kind})" for kind, group in alike]
-    more = len(found.paths) - len(shown)
+    more = len(trial.conflicts) - len(shown)
     return ", ".join(told) + (f" and {more} more" if more else "")
 
 
@@ -83,7 +84,9 @@ def _matrix(answer: Collisions) -> list[str]:
     """Tasks beside tasks, in the width that there is: of many tasks only those that collide, and
     nothing where even these are too many.
     """
-    cells = {found.tasks: UNKNOWN if found.unknown else output.ERROR for found in answer.found}
+    cells = {
+        found.tasks: UNKNOWN if found.trial.unknown else output.ERROR for found in answer.found
+    }
     colliding = {name for found in answer.found for name in found.tasks}
     width = output.terminal_width() or WIDTH
     for live in (answer.live, [one for one in answer.live if one.name in colliding]):

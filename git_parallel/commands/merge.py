@@ -11,6 +11,7 @@ from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.overview import TaskView, find_folder, look
 from git_parallel.process import Stopped
+from git_parallel.proposal import propose
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status
 from git_parallel.trust import Trust
@@ -43,7 +44,7 @@ def command(
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
     wish = Wish(strategy or loaded.config.merge.strategy, not no_check, allow_breaches, dry_run)
-    names = _names(repository, tasks)
+    names = _names(repository, tasks, wish.strategy)
     landed: list[dict[str, str]] = []
     refused: list[dict[str, str]] = []
     for name in names:
@@ -91,12 +92,18 @@ def _merge(repository: Repository, name: str, loaded: Loaded, wish: Wish) -> str
     return prepared.result
 
 
-def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
+def _names(repository: Repository, tasks: tuple[str, ...], strategy: str) -> list[str]:
+    """What to merge: as it was named, or all that is ready in the order of the plan; what that
+    leaves out comes last, so that each is refused with its reason, or lands where another did not.
+    """
     if tasks:
         found = [find_folder(repository, task)[1] for task in tasks]
         return list(dict.fromkeys(str(task.name) for task in found))
-    ready = [view for view in look(repository).tasks if view.status is Status.READY]
-    return [str(view.task.name) for view in ready]
+    proposed = propose(repository, strategy).plan
+    for left in proposed.left:
+        if left.waits:
+            output.tell(output.NOTHING, f"{left.name} comes after {', '.join(left.waits)}")
+    return [*proposed.order, *(left.name for left in proposed.left if not left.waits)]
 
 
 def _refuse_breaches(view: TaskView, *, allowed: bool) -> None:
