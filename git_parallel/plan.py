@@ -122,15 +122,34 @@ def _best_order(
     """The longest of the orders that were tried, each with what could be added to it."""
     best: tuple[str, ...] = ()
     refuted: list[Refuted] = []
+    first: list[str] = []
     for _ in range(ROUNDS):
         chosen = _chosen(known, able, edges, refuted)
-        landed, failed = _walk([name for name in able if name in chosen], known, land)
+        names = [name for name in able if name in chosen]
+        landed, failed = _walk(_sorted_by_need([*first, *names], chosen, known), known, land)
         landed = _extended(landed, able, known, land)
         best = max(best, landed, key=len)
         if not failed or len(best) >= len(chosen):
             break
-        refuted += failed
+        # Where a file was renamed, one order may land and another not: what failed comes first in
+        # another try, and only what fails there too is given up.
+        late = [name for name, _ in failed if name not in first]
+        refuted += [] if late else failed
+        first = [*late, *first] if late else []
     return best
+
+
+def _sorted_by_need(
+    names: Sequence[str], chosen: set[str], known: Mapping[str, Candidate]
+) -> list[str]:
+    """The chosen ones of some names, each once, behind those that it needs."""
+    found: list[str] = []
+    waiting = [name for name in dict.fromkeys(names) if name in chosen]
+    while waiting:
+        ready = (n for n in waiting if not set(known[n].needs).intersection(waiting))
+        found.append(next(ready, waiting[0]))
+        waiting.remove(found[-1])
+    return found
 
 
 def _walk(
