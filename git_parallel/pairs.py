@@ -94,14 +94,17 @@ def key_of(repository: Repository, folder: Path, paths: Iterable[str]) -> str:
         return ""
     told = [f"{k}={v}" for k, v in sorted(settings.items()) if k.startswith(SETTINGS)]
     attributes = settings.get("core.attributesfile") or _default_attributes()
-    places = [
-        *(f"{folder}/git" for folder in os.get_exec_path()),
-        str(Path(attributes).expanduser()),
-    ]
+    places = [_program(repository), str(Path(attributes).expanduser())]
     places += [str(repository.common / "info" / "attributes")]
     places += [f"{folder}/{above}.gitattributes" for above in sorted(_folders(paths))]
     told += [state for place in places if (state := _state(place))]
     return "\n".join([str(folder), *told])
+
+
+def _program(repository: Repository) -> str:
+    """The git that is run; a search of our own, as `shutil` takes longer to import than it."""
+    folders = os.get_exec_path(repository.git.environment)
+    return next((place for f in folders if _state(place := f"{f}/git")), "git")
 
 
 def _default_attributes() -> str:
