@@ -71,6 +71,7 @@ class Scratch:
         self.repository = repository
         self.stack = stack
         self._git: Git | None = None
+        self._others: list[Path] = []
 
     @property
     def folder(self) -> Path:
@@ -79,12 +80,22 @@ class Scratch:
 
     @property
     def git(self) -> Git:
-        """Git in that folder."""
+        """Git in that folder, for merges."""
         if self._git is None:
-            place = self.repository
-            git = place.git_in(place.main) if place.main else place.git
-            self._git = self.stack.enter_context(forecast.aside(git, place.common))
+            self._git = self._aside(*self._others, large=False)
         return self._git
+
+    @property
+    def git_for_files(self) -> Git:
+        """The same for all that lies in worktrees, which merges see if this was asked for first."""
+        git = self._aside(large=True)
+        self._others.append(Path(git.environment["GIT_OBJECT_DIRECTORY"]))
+        return git
+
+    def _aside(self, *others: Path, large: bool) -> Git:
+        place = self.repository
+        git = place.git_in(place.main) if place.main else place.git
+        return self.stack.enter_context(forecast.aside(git, place.common, *others, large=large))
 
 
 def _live(
@@ -98,7 +109,7 @@ def _live(
     if asked:
         from git_parallel.uncommitted import snapshots
 
-        found = snapshots(repository, scratch.git, asked)
+        found = snapshots(repository, scratch.git_for_files, asked)
         commits, unknown = found.commits, found.unknown
     live = []
     for view in there:

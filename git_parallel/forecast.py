@@ -15,6 +15,8 @@ CLEAN = "1"
 MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
 NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
 GITLINK = "160000"
+MEMORY = "/dev/shm"  # noqa: S108  # a folder of a name that can't be guessed is made in it
+ROOM = 1 << 30
 SPLIT_FROM = 60  # trials from which a second process is worth its start
 
 
@@ -38,19 +40,32 @@ Pair = tuple[str, str]
 
 
 @contextlib.contextmanager
-def aside(git: Git, common: Path) -> Iterator[Git]:
+def aside(git: Git, common: Path, *others: Path, large: bool = False) -> Iterator[Git]:
     """Git whose new objects go to a scratch folder that is deleted in the end, so that no loose
-    object is left behind: what it makes does not exist in the repository.
+    object is left behind: what it makes does not exist in the repository. `others` are more folders
+    to read objects from; `large` ones belong on a disk.
     """
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as scratch:
-        objects = _quoted(common / "objects")
-        variables = {
-            "GIT_OBJECT_DIRECTORY": scratch,
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": objects,
-        }
+    place = None if large else _memory()
+    with tempfile.TemporaryDirectory(
+        prefix="git-parallel-", dir=place, ignore_cleanup_errors=True
+    ) as scratch:
+        known = ":".join(_quoted(folder) for folder in (common / "objects", *others))
+        variables = {"GIT_OBJECT_DIRECTORY": scratch, "GIT_ALTERNATE_OBJECT_DIRECTORIES": known}
         yield git.at(git.folder, **variables)
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one with room and the user has not chosen another: a trial
+    makes some files, and to make one took 1.3 ms on a disk and 0.02 ms there.
+    """
+    try:
+        found = os.statvfs(MEMORY)
+    except OSError:
+        return None
+    fit = found.f_bavail * found.f_frsize >= ROOM and os.access(MEMORY, os.W_OK | os.X_OK)
+    return MEMORY if fit and "TMPDIR" not in os.environ else None
 
 
 def trials(git: Git, common: Path, pairs: Iterable[Pair]) -> dict[Pair, Trial]:

@@ -12,8 +12,10 @@ from tests.benchmarks.comparison import Limit, Result
 from tests.benchmarks.scratch import Repo, Scratch
 
 FILES, FOLDERS, COMMITS = 5000, 100, 3000
-LINES = 40
+LINES = 150
+BEHIND = 100  # commits that main may be ahead of where a task forked
 FASTER = {10: 6, 30: 30, 100: 100}  # tasks -> how many times faster than a process a pair
+PLANNED = 30  # tasks that may take a second to plan
 MOST_PAIRS = 450  # of the other side are timed, and all of them are reckoned from these
 
 
@@ -30,12 +32,19 @@ def conflicts(scratch: Scratch, runs: int, *, tasks: int) -> list[Result]:
     rounds = min(runs, 5)
     ours = [first() for _ in range(rounds + 1)][1:]
     theirs = _a_process_a_pair(repo, tasks)
-    limit = Limit("times", 1 / FASTER[tasks])
+    limit = Limit("times", round(1 / FASTER[tasks], 3))
     what = f"conflicts, {tasks} tasks (git: a process a pair)"
     return [
         Result(what, median(ours), theirs, limit, (min(ours),)),
         _again(repo, f"conflicts again, {tasks} tasks (Python's start)", runs),
+        _plan(repo, f"plan, {tasks} ready tasks", rounds, limited=tasks == PLANNED),
     ]
+
+
+def _plan(repo: Repo, what: str, runs: int, *, limited: bool) -> Result:
+    assert len(json.loads(repo.run("git-parallel", "plan", "--json"))["order"]) > 1
+    took = [repo.clock("git-parallel", "plan", "--json") for _ in range(runs)]
+    return Result(what, median(took), limit=Limit("ms", 1000) if limited else None)
 
 
 def _again(repo: Repo, what: str, runs: int) -> Result:
@@ -113,8 +122,9 @@ def _history(tasks: int) -> Iterator[str]:
         for pair, file in files.items():
             if task in pair:  # every other one collides, the rest only meets
                 own[file] = LINES // 2 if sum(pair) % 2 else (1, LINES - 2)[pair.index(task)]
-        base = COMMITS + 1 - source.randrange(10)
+        base = COMMITS + 1 - source.randrange(BEHIND)
         changed = {_path(file): _text(file, (task,), at=at) for file, at in own.items()}
+        changed[f"folder{task % FOLDERS:03}/new{task}.txt"] = _text(task, (task,))
         yield _commit(f"work{task}", COMMITS + 2 + task, base, changed)
 
 
