@@ -89,7 +89,7 @@ def merged(git: Git, pairs: Sequence[Pair]) -> dict[Pair, Trial]:
     processes as there are processors.
     """
     width = (os.cpu_count() or 1) if len(pairs) >= SPLIT_FROM else 1
-    parts = [pairs[number::width] for number in range(width)]
+    parts = [part for number in range(width) if (part := pairs[number::width])]
     begun = [git.begin_with(_asked(part), *MERGE_TREE) for part in parts]
     found: dict[Pair, Trial] = {}
     for part, process in zip(parts, begun, strict=True):

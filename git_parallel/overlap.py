@@ -17,7 +17,7 @@ does not have, nothing is known here, and the trial decides.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -28,8 +28,8 @@ MARK = "\1"
 
 
 class Footprint(Struct, frozen=True):
-    """Where commits changed something: the paths, all folders above these, those that may have
-    been renamed, and those that something was put into.
+    """Where commits changed something: the paths, all folders above these, those above paths that
+    are gone, and those above new ones.
     """
 
     paths: frozenset[str] = frozenset()
@@ -37,15 +37,21 @@ class Footprint(Struct, frozen=True):
     left: frozenset[str] = frozenset()
     entered: frozenset[str] = frozenset()
 
-    def meets(self, other: "Footprint") -> bool:
-        """Whether a merge of the two could need more than taking each path from one side."""
-        return not (
-            self.paths.isdisjoint(other.paths)
-            and self.paths.isdisjoint(other.folders)
-            and self.folders.isdisjoint(other.paths)
-            and self.left.isdisjoint(other.entered)
-            and self.entered.isdisjoint(other.left)
-        )
+
+def meet(one: Sequence[Footprint], other: Sequence[Footprint]) -> bool:
+    """Whether a merge of two sides, each of several footprints, could need more than taking each
+    path from one of them.
+    """
+    moved = any(part.entered for part in one), any(part.entered for part in other)
+    return not all(
+        ours.paths.isdisjoint(theirs.paths)
+        and ours.paths.isdisjoint(theirs.folders)
+        and ours.folders.isdisjoint(theirs.paths)
+        and not (moved[0] and not ours.left.isdisjoint(theirs.entered))
+        and not (moved[1] and not ours.entered.isdisjoint(theirs.left))
+        for ours in one
+        for theirs in other
+    )
 
 
 class Changes(Struct, frozen=True):
@@ -62,8 +68,7 @@ def footprint(changes: Iterable[Changes]) -> Footprint:
     added = frozenset().union(*(part.added for part in parts))
     removed = frozenset().union(*(part.removed for part in parts))
     paths = added.union(removed, *(part.edited for part in parts))
-    moved = bool(added and removed)
-    return Footprint(paths, _above(paths), _above(removed) if moved else frozenset(), _above(added))
+    return Footprint(paths, _above(paths), _above(removed), _above(added))
 
 
 def _above(paths: Iterable[str]) -> frozenset[str]:
@@ -82,32 +87,46 @@ class Graph:
         self.history = history
         self.changes = changes
         self._trunk = history.reach(trunk)
-        self._places: dict[frozenset[str], frozenset[str]] = {}
-        self._between = functools.cache(self._find_between)
-        self._base = functools.cache(self._find_base)
-        self._shared = functools.cache(self._find_shared)
         self._own = functools.cache(lambda tip: self.history.reach(tip) - self._trunk)
+        self._shared = functools.cache(lambda tip: self.history.reach(tip) & self._trunk)
+        self._of_own = functools.cache(lambda tip: self._footprint(self._own(tip)))
+        self._since = functools.cache(
+            lambda base: self._footprint(self._trunk - self.history.reach(base))
+        )
+        self._base = functools.cache(self._find_base)
 
     def may_collide(self, one: str, other: str) -> bool:
         """Whether a merge of two tips has to be tried to know what comes of it."""
         if not self._own(one).isdisjoint(self._own(other)):
             return True
-        base = self._base(self._shared(one), self._shared(other))
-        return base is None or self._between(base, one).meets(self._between(base, other))
+        base = self._base_of(self._shared(one), self._shared(other))
+        if base is None:
+            return True
+        sides = [self._side(tip, base) for tip in (one, other)]
+        return all(len(side) > 1 for side in sides) or meet(*sides)
 
-    def _find_shared(self, tip: str) -> frozenset[str]:
-        """The commits of the trunk that a tip stands on: one value for all that forked there."""
-        shared = self.history.reach(tip) & self._trunk
-        return self._places.setdefault(shared, shared)
+    def _side(self, tip: str, base: str) -> list[Footprint]:
+        """What a tip changed since the base: its own work and, where it forked from a later commit
+        of the trunk, all that happened there since the base, which is more than it has of that.
+        """
+        own = self._of_own(tip)
+        forked_there = len(self._shared(tip)) == len(self.history.reach(base))
+        return [own] if forked_there else [own, self._since(base)]
 
-    def _find_base(self, one: frozenset[str], other: frozenset[str]) -> str | None:
-        """The merge base of two tips that share no more than the trunk; None if not one commit."""
-        best = self.history.best(one & other)
+    def _base_of(self, one: frozenset[str], other: frozenset[str]) -> str | None:
+        """The merge base of two tips by what they have of the trunk, if they share no more; None
+        where it is not one commit.
+        """
+        if one <= other:
+            return self._base(one)
+        return self._base(other if other <= one else one & other)
+
+    def _find_base(self, common: frozenset[str]) -> str | None:
+        best = self.history.best(common)
         return best[0] if len(best) == 1 else None
 
-    def _find_between(self, base: str, tip: str) -> Footprint:
-        commits = self.history.reach(tip) - self.history.reach(base)
-        return footprint(self.changes[c] for c in commits if c in self.changes)
+    def _footprint(self, commits: Iterable[str]) -> Footprint:
+        return footprint(self.changes[commit] for commit in commits if commit in self.changes)
 
 
 def graph_of(git: Git, tips: Iterable[str], floor: str, trunk: str) -> Graph | None:

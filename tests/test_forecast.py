@@ -9,7 +9,7 @@ from git_parallel.collisions import outcomes
 from git_parallel.forecast import Pair, Trial, aside, trials
 from git_parallel.git import Git
 from git_parallel.history import History
-from git_parallel.overlap import Changes, Graph, footprint
+from git_parallel.overlap import Changes, Graph, footprint, meet
 from git_parallel.plan import Candidate, plan
 from git_parallel.simulation import Simulation, Work
 from tests.conftest import run
@@ -88,7 +88,16 @@ def test_knows_from_the_paths_what_can_meet(
         footprint([Changes(**{kind: frozenset({path}) for kind, path in side.items()})])
         for side in (one, other)
     )
-    assert first.meets(second) == second.meets(first) == meets
+    assert meet([first], [second]) == meet([second], [first]) == meets
+
+
+def test_knows_of_a_rename_whose_halves_are_told_apart() -> None:
+    gone, new, entered = (
+        footprint([Changes(**{kind: frozenset({path})})])
+        for kind, path in (("removed", "d/x"), ("added", "e/x"), ("added", "d/new"))
+    )
+    assert meet([gone, new], [entered]) and meet([entered], [new, gone])
+    assert not meet([gone], [entered])
 
 
 def test_tries_tips_that_have_several_merge_bases_or_share_work() -> None:
@@ -96,7 +105,9 @@ def test_tries_tips_that_have_several_merge_bases_or_share_work() -> None:
     parents |= {"c": ("l",), "d": ("r",), "e": ("c",), "n": ("m",), "o": ("m",)}
     graph = Graph(History(parents, "0"), {}, "m")
     met = {p for p in itertools.combinations("abcden", 2) if graph.may_collide(*p)}
-    assert met == {("a", "b"), ("a", "n"), ("b", "n"), ("c", "e")}
+    several, shared = {("a", "b"), ("a", "n"), ("b", "n")}, {("c", "e")}
+    apart = {("c", "d"), ("d", "e")}  # from two lines of the trunk, of which neither is the base
+    assert met == several | shared | apart
     assert not graph.may_collide("n", "o")
 
 
