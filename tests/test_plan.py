@@ -119,6 +119,39 @@ def test_plans_sixty_tasks_in_few_steps(density: float) -> None:
     )
 
 
+@pytest.mark.parametrize("keeps_parents", [True, False])
+def test_lands_a_child_after_its_parent_also_where_that_was_squashed(
+    tmp_path: Path, keeps_parents: bool
+) -> None:
+    builder = Builder(0)
+    texts = [b"one\n", b"two\n", b"three\n"]
+    trees: list[Tree] = [{"f": (FILE, text)} for text in texts]
+    first = builder.commit("main", [], trees[0])
+    builder.commit("main", [first], {**trees[0], "other": (FILE, b"moved on\n")})
+    parent = builder.commit("a", [first], trees[1])
+    builder.commit("b", [parent], trees[2])
+    git, (main, a, b) = imported(builder, tmp_path / "repo", "main", "a", "b")
+    works = {"a": Work(a, main), "b": Work(b, main, parent="a", fork=a)}
+    with aside(git, git.folder) as scratch:
+        simulation = Simulation(scratch, works, keeps_parents=keeps_parents)
+        tasks = [task("a"), Candidate(name="b", place="main", target="a", needs=("a",))]
+        assert plan(tasks, [], {}, simulation.outcomes).order == ("a", "b")
+        result = simulation.result(("a", "b"), main)
+        listed = scratch.lines("ls-tree", "--format=%(path)", result)
+        assert listed == ["f", "other"]
+        assert scratch.text("show", f"{result}:f") == "three"
+        parents = scratch.text("show", "--no-patch", "--format=%P", result).split()
+        assert (b in parents) == keeps_parents
+
+
+def imported(builder: Builder, folder: Path, *names: str) -> tuple[Git, list[str]]:
+    """A repository of what was built, and the tips of some branches."""
+    folder.mkdir(parents=True)
+    run("git", "init", "--quiet", "--bare", cwd=folder)
+    run("git", "fast-import", "--quiet", cwd=folder, stdin=b"".join(builder.stream))
+    return Git(folder), run("git", "rev-parse", *names, cwd=folder).stdout.split()
+
+
 def make_tasks(folder: Path, seed: int) -> tuple[str, dict[str, str]]:
     """A repository whose main has moved on and whose branches edit, add, rename and delete the
     same few files in the same few places; returns the tip of main and those of the branches.
@@ -136,10 +169,7 @@ def make_tasks(folder: Path, seed: int) -> tuple[str, dict[str, str]]:
         for _ in range(chance.randint(1, 3)):
             tree = chance.choice((_edit,) * 6 + (Builder.add, Builder.rename))(builder, tree)
         builder.commit(name, [first], tree)
-    folder.mkdir(parents=True)
-    run("git", "init", "--quiet", "--bare", cwd=folder)
-    run("git", "fast-import", "--quiet", cwd=folder, stdin=b"".join(builder.stream))
-    ids = run("git", "rev-parse", "main", *names, cwd=folder).stdout.split()
+    _, ids = imported(builder, folder, "main", *names)
     return ids[0], dict(zip(names, ids[1:], strict=True))
 
 
