@@ -20,7 +20,7 @@ WHERE = (
 SETTINGS = ("config", "--list", "-z")
 REF_FORM = "--format=%(objectname)%00%(refname)%00%(worktreepath)%00%(HEAD)%00%(tree)"
 BRANCHES = ("for-each-ref", REF_FORM, "refs/heads")
-QUESTIONS = {"start": (WHERE, SETTINGS, BRANCHES), "conflicts": (WHERE, SETTINGS)}
+QUESTIONS = {"start": (WHERE, SETTINGS, BRANCHES), "conflicts": (WHERE, SETTINGS, BRANCHES)}
 
 MARK = "parallel-task"  # in a worktree's admin folder: the slug of its task
 UNUSUAL = (
