@@ -217,8 +217,10 @@ class _Search:
         self.refuted = refuted
         self.steps = STEPS
         self.best: set[str] = set()
-        self._descend(set(), sorted(names, key=self._degree), greedy=True)
         self._descend(set(), names, greedy=False)
+        if self.steps < 0:  # given up: those that collide with the fewest may come to more
+            self.steps = len(names) + 1
+            self._descend(set(), sorted(names, key=self._degree), greedy=True)
 
     def _degree(self, name: str) -> int:
         return len(self.blockers[name])

@@ -61,6 +61,11 @@ def test_prefers_of_two_that_collide_what_was_accepted_and_what_is_small() -> No
     assert planned([task("a", size=1), task("b", size=2, accepted=True)], "ab").order == ("b",)
 
 
+def test_prefers_what_was_accepted_among_sets_of_one_size() -> None:
+    tasks = [task("x", size=9, accepted=True), *(task(name) for name in "ywz")]
+    assert planned(tasks, "xy", "xz", "wz").order == ("x", "w")
+
+
 def test_finds_what_collides_only_when_three_come_together() -> None:
     found = planned([task(n, paths=("f",)) for n in "abcd"], "abc")
     assert found.order == ("a", "b", "d")
