@@ -263,7 +263,7 @@ def test_tells_the_order_why_and_what_to_do_about_the_rest(repo: Repo) -> None:
     repo.commit("eta.md", "main moves on\n")
     shown = repo.parallel("plan")
     assert shown.stdout == dedent("""\
-        In this order 3 of 5 ready tasks land without a conflict, small ones first:
+        3 of 5 ready tasks land without a conflict in this order, accepted and small ones first:
            1  gamma    main            1 file +1 -0
            2  epsilon  parallel/gamma  1 file +1 -0, after gamma
            3  beta     main            1 file +1 -1

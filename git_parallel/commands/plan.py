@@ -72,10 +72,7 @@ def _show(proposal: Proposal) -> None:
 
 
 def _show_order(plan: Plan, views: Mapping[str, TaskView]) -> None:
-    ready = len(plan.order) + len(plan.left)
-    how_many = f"{len(plan.order)} of {ready}"
-    noun = "ready task" if ready == 1 else "ready tasks"
-    output.answer(f"In this order {how_many} {noun} land without a conflict, small ones first:")
+    output.answer(_headline(len(plan.order), len(plan.order) + len(plan.left)))
     rows = []
     for number, name in enumerate(plan.order, start=1):
         view = views[name]
@@ -83,6 +80,15 @@ def _show_order(plan: Plan, views: Mapping[str, TaskView]) -> None:
         words = ", ".join(word for word in about if word)
         rows.append([f"{number:>4}", name, view.task.target, words])
     output.answer(output.table(rows, width=output.terminal_width()))
+
+
+def _headline(landing: int, ready: int) -> str:
+    if ready == 1:
+        return "The one ready task lands without a conflict:"
+    how_many = f"All {ready}" if landing == ready else f"{landing} of {ready}"
+    verb = "lands" if landing == 1 else "land"
+    order = "in this order, accepted and small ones first:"
+    return f"{how_many} ready tasks {verb} without a conflict {order}"
 
 
 def _after(name: str, plan: Plan, views: Mapping[str, TaskView]) -> str:
