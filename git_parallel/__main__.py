@@ -33,6 +33,11 @@ def main() -> None:
 
         if listing.OPTIONS.issuperset(sys.argv[2:]):
             _leave(listing.main(sys.argv[2:]))
+    if first == "conflicts":
+        from git_parallel.commands import matrix
+
+        if matrix.OPTIONS.issuperset(sys.argv[2:]):
+            _leave(matrix.main(sys.argv[2:]))
     from git_parallel.cli import run
 
     _leave(run(sys.argv[1:]))

@@ -25,6 +25,7 @@ COMMANDS = {
     "review": "see what a task changed, and whether it merges",
     "pick": "keep one attempt of several",
     "conflicts": "show which tasks would collide",
+    "plan": "propose an order to merge in",
     "merge": "merge tasks into their targets",
     "rebase": "put a task's commits onto its target as that is now",
     "cleanup": "move merged worktrees to the trash",

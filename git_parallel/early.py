@@ -20,6 +20,7 @@ WHERE = (
 SETTINGS = ("config", "--list", "-z")
 REF_FORM = "--format=%(objectname)%00%(refname)%00%(worktreepath)%00%(HEAD)%00%(tree)"
 BRANCHES = ("for-each-ref", REF_FORM, "refs/heads")
+QUESTIONS = {"start": (WHERE, SETTINGS, BRANCHES), "conflicts": (WHERE, SETTINGS, BRANCHES)}
 
 MARK = "parallel-task"  # in a worktree's admin folder: the slug of its task
 UNUSUAL = (
@@ -44,8 +45,8 @@ def begin(command: str, words: list[str]) -> None:
         return
     try:
         top = os.getcwd()
-        if command == "start" and os.path.isdir(f"{top}/.git"):
-            for question in (WHERE, SETTINGS, BRANCHES):
+        if command in QUESTIONS and os.path.isdir(f"{top}/.git"):
+            for question in QUESTIONS[command]:
                 _start(question)
         if command == "merge" and os.path.isdir(f"{top}/.git"):
             for question in (WHERE, SETTINGS):

@@ -31,7 +31,7 @@ class Case(Struct, frozen=True):
     target: str
     target_tip: str
     landed: Landed | None
-    made: frozenset[str]
+    made: frozenset[str] = frozenset()
 
     def carried(self, history: History) -> tuple[str, str, str] | None:
         """Where the tip entered the target: the commit before, that commit, and the fork of the

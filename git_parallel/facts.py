@@ -6,7 +6,7 @@ It is remembered beside the task with the commits as its key, so it can't be sta
 import contextlib
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from git_parallel import evidence, records
 from git_parallel.changes import changes_between
@@ -62,7 +62,7 @@ def find_facts(
     unknown: dict[str, Case] = {}
     floors = []
     for folder, task in tasks:
-        case = _case(repository, folder, task, worktrees.get(task.slug), branches)
+        case = _case(folder, task, branches)
         if case is None:
             continue
         floors.append(task.base)
@@ -70,26 +70,20 @@ def find_facts(
         if known and known.answers(case):
             found[task.slug] = known
         else:
-            unknown[task.slug] = case
+            made = repository.made_commits(task.branch, worktrees.get(task.slug))
+            unknown[task.slug] = structs.replace(case, made=made)
     if unknown:
         with contextlib.suppress(GitError):  # then they stay unknown, and unknown keeps
             found |= _find_out(repository, unknown, branches, floors[0])
     return found
 
 
-def _case(
-    repository: Repository,
-    folder: TaskFolder,
-    task: Task,
-    worktree: Worktree | None,
-    branches: Mapping[str, Branch],
-) -> Case | None:
+def _case(folder: TaskFolder, task: Task, branches: Mapping[str, Branch]) -> Case | None:
     branch = branches.get(f"refs/heads/{task.branch}")
     target = branches.get(f"refs/heads/{task.target}")
     if branch is None or target is None:
         return None
-    made = repository.made_commits(task.branch, worktree)
-    return Case(branch.tip, task.base, task.target, target.tip, folder.landed, made)
+    return Case(branch.tip, task.base, task.target, target.tip, folder.landed)
 
 
 def _remembered(folder: TaskFolder) -> Facts | None:

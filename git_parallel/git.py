@@ -115,6 +115,15 @@ class Git:
         except (OSError, ValueError) as error:
             raise ParallelError(f"git can't be run in {self.folder}: {error}") from error
 
+    def begin_with(self, stdin: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start git with all of its input at hand, so that several can run at the same time."""
+        import tempfile
+
+        with tempfile.TemporaryFile() as file:
+            file.write(os.fsencode(stdin))
+            file.seek(0)
+            return self.begin(*arguments, stdin=file.fileno())
+
     def argv(self, *arguments: str) -> list[str]:
         """The command line of a git that somebody else supervises, as its hooks may be long."""
         return ["git", *arguments]

@@ -39,6 +39,14 @@ class History:
             return best[0]
         return self.floor if self.floor in common else min(common, default=None)
 
+    def best(self, common: frozenset[str]) -> list[str]:
+        """The best ones among common ancestors, of which each is as good as the others; `common`
+        holds all that lies below its commits, and the floor, below which none is better.
+        """
+        above = {commit for commit in common if commit in self.parents}
+        below = {parent for commit in above for parent in self.parents[commit]}
+        return sorted((above | (common & {self.floor})) - below)
+
     def first_parents(self, tip: str) -> Iterator[str]:
         """The commits that a branch itself was at, newest first, as far as they are known."""
         commit = tip

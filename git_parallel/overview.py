@@ -100,7 +100,8 @@ def look(
     worktrees = repository.worktrees()
     by_slug = {w.slug: w for w in worktrees if w.slug}
     wanted = {f"refs/heads/{name}" for _, task in tasks for name in (task.branch, task.target)}
-    branches = repository.branches(*sorted(wanted)) if wanted else {}
+    patterns = () if early.BRANCHES in early.begun else sorted(wanted)
+    branches = repository.branches(*patterns) if wanted else {}
     facts = find_facts(repository, tasks, by_slug, branches)
     # Last, because `early` may have begun it long ago.
     dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}

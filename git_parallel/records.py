@@ -36,6 +36,11 @@ def write_record(path: Path, record: msgspec.Struct, *, durable: bool = True) ->
     write(path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n", durable=durable)
 
 
+def write_compact(path: Path, record: msgspec.Struct) -> None:
+    """Replace a record that nobody reads but us, and that may be lost, as JSON in one line."""
+    write(path, msgspec.json.encode(record), durable=False)
+
+
 def load_record(path: Path, kind: type[T]) -> T:
     """The record in a file; raises ParallelError where it can't be read, FileNotFoundError where
     there is none.

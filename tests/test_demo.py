@@ -36,7 +36,7 @@ KEY_LINES = """
 ✓ receipt is ready ↳ git parallel review receipt
 ✓ discount  ready   main    +1       2 files +10 -1  NOW
 ● Brief: Take 10 % off orders of 100.00 and more
-✗ discount and shipping: shop/prices.py
+✗ discount and shipping: shop/prices.py (content)
  2 files changed, 10 insertions(+), 1 deletion(-)
 ✓ discount cleaned up (merged into main, SHORT) ↳ git parallel undo discount
 $ git merge parallel/receipt

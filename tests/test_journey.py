@@ -94,7 +94,9 @@ def test_a_day(kind: Callable[[Path], Path], place: Path) -> None:
     assert "it ended with exit code 3" in shown
     assert "oh no" in repo.parallel("log", "bad").stdout
     assert "Say more" in repo.parallel("show", "good").stdout
-    assert repo.json("conflicts")["conflicts"] == [{"tasks": ["good", "other"], "paths": [README]}]
+    assert repo.json("conflicts")["conflicts"] == [
+        {"tasks": ["good", "other"], "paths": [README], "kinds": ["content"]}
+    ]
     reviewed = repo.parallel("review", "good").stdout
     assert f"merges   cleanly into {target}" in reviewed
     assert "Say more" in reviewed

@@ -69,8 +69,9 @@ def test_makes_the_same_tree_as_plain_git(repo: Repo, tmp_path: Path) -> None:
 def test_refuses_a_conflict_and_changes_nothing(repo: Repo, tmp_path: Path) -> None:
     repo.start("x", EDIT)
     repo.start("y", OTHER)
-    assert repo.json("conflicts")["conflicts"] == [{"tasks": ["x", "y"], "paths": ["readme.txt"]}]
-    assert repo.parallel("conflicts").stdout == "✗ x and y: readme.txt\n"
+    where = {"paths": ["readme.txt"], "kinds": ["content"]}
+    assert repo.json("conflicts")["conflicts"] == [{"tasks": ["x", "y"], **where}]
+    assert "✗ x and y: readme.txt (content)\n" in repo.parallel("conflicts").stdout
     repo.parallel("merge", "x")
     before = (repo.git("rev-parse", "main"), repo.git("for-each-ref"))
     for strategy in ("merge", "squash", "rebase"):
@@ -84,7 +85,8 @@ def test_refuses_a_conflict_and_changes_nothing(repo: Repo, tmp_path: Path) -> N
     assert repo.git("status", "--porcelain") == ""
     assert repo.git("worktree", "list").count("\n") == 1
     conflicts = [{"tasks": ["y"], "target": "main", "paths": ["readme.txt"]}]
-    assert repo.json("conflicts")["conflicts"] == conflicts
+    told = repo.json("conflicts")["conflicts"]
+    assert told == [{"tasks": ["y"], "target": "main", **where}]
     assert repo.task("y")["conflicts"] == conflicts
 
 

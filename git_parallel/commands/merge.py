@@ -14,6 +14,7 @@ from git_parallel.errors import ParallelError, UsageError
 from git_parallel.git import Git
 from git_parallel.overview import TaskView, find_folder, look
 from git_parallel.prepared import ConflictError, Prepared, Wish
+from git_parallel.proposal import propose
 from git_parallel.repository import Repository, find_repository
 from git_parallel.stack import Moved
 from git_parallel.supervisor import Stopped
@@ -53,9 +54,9 @@ def command(
     if bool(tasks) == everything:
         raise UsageError("name tasks, or use --all", hint="git parallel review")
     repository = find_repository(Path.cwd())
-    names = _names(repository, tasks)
     loaded = repository.configuration()
     made = Wish(strategy=strategy or loaded.config.merge.strategy, message=message, edit=edit)
+    names = _names(repository, tasks, made.strategy)
     _refuse_senseless(made, names, request=request)
     how = How(made, not no_check, allow_breaches, dry_run, request)
     shop = _workshop(repository, loaded, edit=edit)
@@ -137,12 +138,18 @@ def _request(repository: Repository, name: str, how: How) -> str:
     return made.url
 
 
-def _names(repository: Repository, tasks: tuple[str, ...]) -> list[str]:
+def _names(repository: Repository, tasks: tuple[str, ...], strategy: str) -> list[str]:
+    """What to merge: as it was named, or all that is ready in the order of the plan; what that
+    leaves out comes last, so that each is refused with its reason, or lands where another did not.
+    """
     if tasks:
         found = [find_folder(repository, task)[1] for task in tasks]
         return list(dict.fromkeys(str(task.name) for task in found))
-    ready = [view for view in look(repository).tasks if view.status is Status.READY]
-    return [str(view.task.name) for view in ready]
+    proposed = propose(repository, strategy).plan
+    for left in proposed.left:
+        if left.waits:
+            output.tell(output.NOTHING, f"{left.name} comes after {', '.join(left.waits)}")
+    return [*proposed.order, *(left.name for left in proposed.left if not left.waits)]
 
 
 def _try(shop: Workshop, name: str, how: How) -> str:

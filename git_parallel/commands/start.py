@@ -15,7 +15,7 @@ from git_parallel.draft import Request
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import Repository, find_repository
 from git_parallel.store import TaskFolder
-from git_parallel.task import Status, parse_name
+from git_parallel.task import Status, Task, parse_name
 from git_parallel.trust import Trust, shown
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def command(
             install_hooks(repository, settings)
             repository.store.remember_target(made[0].task.target, made[0].target_tip)
         _tell(made[-1], what)
+        if touch and len(made) == 1:
+            _warn_of_overlaps(repository, made[0].task)
     return _finish_all(repository, made, wait=wait, as_json=as_json)
 
 
@@ -235,6 +237,19 @@ def _tell(created: Created, chosen: choice.Chosen | None) -> None:
     who = chosen.agent or Path(chosen.command[0]).name
     follow = "attach" if chosen.interactive else "log -f"
     output.tell(output.DONE, f"{what}, with {who}", hint=f"git parallel {follow} {task.name}")
+
+
+def _warn_of_overlaps(repository: Repository, task: Task) -> None:
+    """Say whose ground a new task enters, by what it may touch."""
+    from git_parallel.neighbours import neighbours, overlaps
+
+    met = overlaps(task, neighbours(repository, task))
+    told = [
+        f"{name} ({', '.join(where[:3])}{' …' if where[3:] else ''})" for name, where in met.items()
+    ]
+    if told:
+        words = f"{task.name} may touch what others work on: {', '.join(told)}"
+        output.tell(output.WARNING, output.printable(words), hint="git parallel conflicts")
 
 
 def finish(

@@ -9,6 +9,7 @@ from statistics import median
 
 from tests.benchmarks.comparison import Limit, Result, Side, compare
 from tests.benchmarks.environments import ENVIRONMENTS
+from tests.benchmarks.forecasts import FORECASTS
 from tests.benchmarks.scratch import NO_HOOKS, Repo, Scratch, write_tree
 
 TASKS = [f"t{number}" for number in range(10)]
@@ -188,4 +189,5 @@ TIMINGS: dict[str, Callable[[Scratch, int], list[Result]]] = {
     "remove": remove,
     "merge": merge,
     **ENVIRONMENTS,
+    **FORECASTS,
 }

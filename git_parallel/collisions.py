@@ -1,0 +1,208 @@
+"""Which tasks collide, with each other and with their targets, as they are at this moment."""
+
+import contextlib
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel import forecast, pairs
+from git_parallel.errors import GitError
+from git_parallel.forecast import Pair, Trial
+from git_parallel.git import Git
+from git_parallel.overlap import Graph, graph_of
+from git_parallel.overview import TaskView, look
+from git_parallel.repository import Repository
+from git_parallel.task import Status
+
+# What is not committed in the worktrees of others is nobody's offer to be merged.
+AT_REST = frozenset({Status.READY, Status.MERGED})
+
+
+class Collision(Struct, frozen=True):
+    """Tips that don't merge: of two tasks, or of one and its target."""
+
+    tasks: tuple[str, ...]
+    target: str
+    trial: Trial
+
+
+class Live(Struct, frozen=True):
+    """A task that has something to merge: its tip, which may be one of uncommitted work."""
+
+    view: TaskView
+    tip: str
+    uncommitted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the task."""
+        return str(self.view.task.name)
+
+
+class Collisions(Struct, frozen=True):
+    """Every collision among live tasks and with their targets; `unknown` says whose uncommitted
+    work could not be looked at, and why.
+    """
+
+    live: tuple[Live, ...]
+    found: tuple[Collision, ...]
+    unknown: dict[str, str]
+
+
+def collisions(repository: Repository, views: Sequence[TaskView] | None = None) -> Collisions:
+    """All pairs of live tasks, and each with its target, merged on trial; raises GitError."""
+    views = look(repository, files=False).tasks if views is None else views
+    with contextlib.ExitStack() as stack:
+        scratch = Scratch(repository, stack)
+        live, unknown = _live(repository, scratch, views)
+        wanted = [*_target_pairs(live), *_task_pairs(live)]
+        merges = _merges(repository, scratch, live, wanted)
+    found = [_of_target(one, merges) for one in live]
+    found += [_of_tasks(pair, merges) for pair in itertools.combinations(live, 2)]
+    return Collisions(tuple(live), tuple(c for c in found if c), unknown)
+
+
+class Scratch:
+    """Git with a scratch folder for its objects, made when it is first needed."""
+
+    def __init__(self, repository: Repository, stack: contextlib.ExitStack) -> None:
+        self.repository = repository
+        self.stack = stack
+        self._git: Git | None = None
+        self._others: list[Path] = []
+
+    @property
+    def folder(self) -> Path:
+        """A folder that no task removes, so that the same attributes count wherever we are."""
+        return self.repository.place
+
+    @property
+    def git(self) -> Git:
+        """Git in that folder, for merges."""
+        if self._git is None:
+            self._git = self._aside(*self._others, large=False)
+        return self._git
+
+    @property
+    def git_for_files(self) -> Git:
+        """The same for all that lies in worktrees, which merges see if this was asked for first."""
+        git = self._aside(large=True)
+        self._others.append(Path(git.environment["GIT_OBJECT_DIRECTORY"]))
+        return git
+
+    def _aside(self, *others: Path, large: bool) -> Git:
+        place = self.repository
+        git = place.git_in(place.main) if place.main else place.git
+        return self.stack.enter_context(forecast.aside(git, place.common, *others, large=large))
+
+
+def _live(
+    repository: Repository, scratch: Scratch, views: Sequence[TaskView]
+) -> tuple[list[Live], dict[str, str]]:
+    """The tasks that have something to merge, with what the working ones have not committed."""
+    there = [view for view in views if view.tip and view.status is not Status.MERGED]
+    asked = [(w, v.tip) for v in there if v.tip and (w := v.worktree) and _is_at_work(v)]
+    commits: Mapping[str, str] = {}
+    unknown: Mapping[str, str] = {}
+    if asked:
+        from git_parallel.uncommitted import snapshots
+
+        found = snapshots(repository, scratch.git_for_files, asked)
+        commits, unknown = found.commits, found.unknown
+    live = []
+    for view in there:
+        commit = commits.get(view.worktree.id) if view.worktree else None
+        if commit or view.tip != view.task.base:
+            live.append(Live(view, commit or view.tip or "", commit is not None))
+    names = {v.worktree.id: str(v.task.name) for v in there if v.worktree}
+    return live, {names[key]: why for key, why in unknown.items()}
+
+
+def _is_at_work(view: TaskView) -> bool:
+    """Whether there may be uncommitted work that belongs on the tip."""
+    tree = view.worktree
+    if tree is None or view.status in AT_REST or not tree.intact:
+        return False
+    return tree.branch == f"refs/heads/{view.task.branch}"
+
+
+def _target_pairs(live: Sequence[Live]) -> list[Pair]:
+    """What has to be asked about targets; the facts of a task know most of it already."""
+    return [pair for one in live if (pair := _with_target(one)) and not _is_known(one)]
+
+
+def _with_target(one: Live) -> Pair | None:
+    return (one.view.target.tip, one.tip) if one.view.target else None
+
+
+def _is_known(one: Live) -> bool:
+    """Whether a task is known to merge cleanly."""
+    facts = one.view.facts
+    return bool(facts and facts.conflicts == () and not one.uncommitted)
+
+
+def _task_pairs(live: Sequence[Live]) -> list[Pair]:
+    return [(one.tip, other.tip) for one, other in itertools.combinations(live, 2)]
+
+
+def _merges(
+    repository: Repository, scratch: Scratch, live: Sequence[Live], wanted: Sequence[Pair]
+) -> dict[Pair, Trial]:
+    """The outcomes of all wanted pairs: remembered, plain from the paths, or tried now."""
+    lasting = {one.tip for one in live if not one.uncommitted}
+    lasting |= {one.view.target.tip for one in live if one.view.target}
+    paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
+    key = pairs.key_of(repository, scratch.folder, paths) if wanted else ""
+    known = pairs.load(repository, key) if key else {}
+    found = {pair: known[pair] for pair in wanted if pair in known}
+    missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
+    if missing:
+        found |= outcomes(scratch.git, missing, *_ground(live))
+        if key:
+            new = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
+            pairs.remember(repository, key, new, known)
+    return found
+
+
+def _ground(live: Sequence[Live]) -> tuple[str, str]:
+    """The tip that most tasks forked from, and what is likely below all of them."""
+    targets = [one.view.target.tip for one in live if one.view.target]
+    trunk = max(targets, key=targets.count) if targets else live[0].tip
+    return trunk, live[0].view.task.base
+
+
+def outcomes(git: Git, wanted: Sequence[Pair], trunk: str, floor: str) -> dict[Pair, Trial]:
+    """The outcomes of merges, tried only where that is needed to know; those that were not tried
+    have no tree. `trunk` is the tip that most forked from, `floor` a guess at what is below all.
+    """
+    graph = _graph(git, list(itertools.chain(*wanted)), trunk, floor)
+    meeting = [pair for pair in wanted if graph is None or graph.may_collide(*pair)]
+    return {**dict.fromkeys(wanted, Trial()), **forecast.merged(git, meeting)}
+
+
+def _graph(git: Git, tips: Sequence[str], trunk: str, floor: str) -> Graph | None:
+    try:
+        if found := graph_of(git, tips, floor, trunk):
+            return found
+        common = git.run("merge-base", "--octopus", trunk, *tips, ok=(0, 1)).out.split()
+        return graph_of(git, tips, common[0], trunk) if common else None
+    except GitError:
+        return None  # then every pair is tried
+
+
+def _of_target(one: Live, merges: Mapping[Pair, Trial]) -> Collision | None:
+    pair = _with_target(one)
+    if pair is None or pair not in merges:
+        return None
+    return _collision((one.name,), one.view.task.target, merges[pair])
+
+
+def _of_tasks(pair: tuple[Live, Live], merges: Mapping[Pair, Trial]) -> Collision | None:
+    one, other = pair
+    return _collision((one.name, other.name), "", merges[one.tip, other.tip])
+
+
+def _collision(tasks: tuple[str, ...], target: str, trial: Trial) -> Collision | None:
+    return None if trial.clean else Collision(tasks, target, trial)

@@ -1,0 +1,75 @@
+"""Landing tasks on trial, one onto the result of those before it, in objects that nobody keeps."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from git_parallel import forecast
+from git_parallel.forecast import Trial
+from git_parallel.git import Git
+
+
+class Work(Struct, frozen=True):
+    """What lands: a tip onto another. `fork` is where it left its parent, the task whose branch it
+    was started from and which lands before it.
+    """
+
+    tip: str
+    onto: str
+    parent: str = ""
+    fork: str = ""
+
+
+class Simulation:
+    """The results of landing tasks in some order, each of them made once.
+
+    A strategy that keeps no parents (a squash, a rebase) lands a child that was started from
+    another task's branch by the changes since its fork, as its rebase does.
+    """
+
+    def __init__(self, git: Git, works: Mapping[str, Work], *, keeps_parents: bool) -> None:
+        self.git = git
+        self.works = works
+        self.keeps_parents = keeps_parents
+        self._results: dict[tuple[str, ...], str] = {}
+        self._trials: dict[tuple[str, str], Trial] = {}
+        self._trees: dict[str, str] = {}
+
+    def outcomes(self, landed: tuple[str, ...], names: Sequence[str]) -> dict[str, Trial]:
+        """The outcome of merging each of some tasks onto the result of landing others."""
+        pairs = {name: self._pair(landed, name) for name in names}
+        missing = [pair for pair in dict.fromkeys(pairs.values()) if pair not in self._trials]
+        if missing:
+            self._trials |= forecast.merged(self.git, missing)
+        return {name: self._trials[pair] for name, pair in pairs.items()}
+
+    def _pair(self, landed: tuple[str, ...], name: str) -> tuple[str, str]:
+        """The two commits to merge."""
+        work = self.works[name]
+        before = self.result(landed, work.onto)
+        if self.keeps_parents or work.parent not in landed:
+            return before, work.tip
+        trees = [self._tree(commit) for commit in (work.fork, before, work.tip)]
+        (fork,) = forecast.commits(self.git, [(trees[0], [])])
+        ours, theirs = forecast.commits(self.git, [(tree, [fork]) for tree in trees[1:]])
+        return ours, theirs
+
+    def result(self, landed: tuple[str, ...], onto: str) -> str:
+        """The commit that the branch which was at `onto` is at when these have landed, each of them
+        cleanly, and some of them elsewhere.
+        """
+        there = tuple(name for name in landed if self.works[name].onto == onto)
+        if not there:
+            return onto
+        if there not in self._results:
+            *before, last = there
+            trial = self.outcomes(tuple(before), [last])[last]
+            parents = [self.result(tuple(before), onto)]
+            parents += [self.works[last].tip] if self.keeps_parents else []
+            (self._results[there],) = forecast.commits(self.git, [(trial.tree, parents)])
+        return self._results[there]
+
+    def _tree(self, commit: str) -> str:
+        if commit not in self._trees:
+            self._trees[commit] = self.git.text("rev-parse", f"{commit}^{{tree}}")
+        return self._trees[commit]

@@ -1,0 +1,92 @@
+"""Uncommitted work as commits that exist for the length of a forecast: nothing of a worktree, its
+index or the repository's objects changes.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel import forecast
+from git_parallel.errors import GitError
+from git_parallel.git import Git
+from git_parallel.repository import Repository
+from git_parallel.worktree import Worktree
+
+# A split index would be written beside the agent's own, and a monitor would stay behind.
+SETTINGS = (
+    *(
+        "-c",
+        "core.splitIndex=false",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "core.untrackedCache=false",
+    ),
+    *("-c", "core.looseCompression=0", "-c", "core.safecrlf=false", "-c", "gc.auto=0"),
+)
+
+
+class Snapshots(Struct, frozen=True):
+    """The commits of uncommitted work, and why it is not known, both by worktree."""
+
+    commits: dict[str, str]
+    unknown: dict[str, str]
+
+
+def snapshots(
+    repository: Repository, scratch: Git, worktrees: Sequence[tuple[Worktree, str]]
+) -> Snapshots:
+    """All that is not committed in worktrees on their tips, where `scratch` puts objects; worktrees
+    without any are left out.
+    """
+    trees: dict[str, tuple[str, str]] = {}
+    unknown: dict[str, str] = {}
+    with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as folder:
+        width = os.cpu_count() or 1
+        for first in range(0, len(worktrees), width):
+            part = worktrees[first : first + width]
+            gits = [_beside(repository, scratch, w, Path(folder) / w.id) for w, _ in part]
+            for (worktree, tip), tree in zip(part, _trees(gits), strict=True):
+                if isinstance(tree, GitError):
+                    unknown[worktree.id] = tree.message
+                else:
+                    trees[worktree.id] = (tree, tip)
+    changed = _changed(scratch, trees)
+    ids = forecast.commits(scratch, [(tree, [tip]) for tree, tip in changed.values()])
+    return Snapshots(dict(zip(changed, ids, strict=True)), unknown)
+
+
+def _beside(repository: Repository, scratch: Git, worktree: Worktree, index: Path) -> Git:
+    """Git in a worktree, with a copy of its index; with the time of that too, since git looks
+    closer at a file that is not older than the index that knows it.
+    """
+    if (worktree.admin / "index").exists():
+        shutil.copy2(worktree.admin / "index", index)
+    there = repository.git_in(worktree.path).environment
+    objects = {name: value for name, value in scratch.environment.items() if "OBJECT_DIR" in name}
+    return Git(worktree.path, {**there, **objects, "GIT_INDEX_FILE": str(index)})
+
+
+def _trees(gits: Sequence[Git]) -> Iterator[str | GitError]:
+    """The tree of each working tree, several at the same time."""
+    adding = [git.begin(*SETTINGS, "add", "--all", "--ignore-errors") for git in gits]
+    for git, process in zip(gits, adding, strict=True):
+        try:
+            if git.finish(process, ok=(0, 1, 128)).code == 128:  # such as a repository in it
+                git.run(*SETTINGS, "add", "--update")
+            yield git.text(*SETTINGS, "write-tree")
+        except GitError as error:
+            yield error
+
+
+def _changed(scratch: Git, trees: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+    """Those whose tree is not that of their tip."""
+    if not trees:
+        return {}
+    known = scratch.lines("rev-parse", *(f"{tip}^{{tree}}" for _, tip in trees.values()))
+    pairs = zip(trees.items(), known, strict=True)
+    return {name: (tree, tip) for (name, (tree, tip)), committed in pairs if tree != committed}

@@ -1,0 +1,357 @@
+"""`conflicts` and `plan` as people and programs see them; that they look at everything and touch
+nothing; and that what is remembered is never stale.
+"""
+
+import hashlib
+import itertools
+import os
+import subprocess
+from pathlib import Path
+from textwrap import dedent
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from git_parallel.collisions import Collision, Collisions, Live
+from git_parallel.commands.matrix import _matrix
+from git_parallel.forecast import Trial
+from git_parallel.neighbours import _meet
+from tests.conftest import PROGRAM, Repo, until
+
+EDIT = "sed -i.bak s/three/$0/ readme.txt && rm readme.txt.bak && git commit -qam $0"
+ADD = "echo $0 > $0.txt && git add . && git commit -qm $0"
+
+
+def task(repo: Repo, name: str, script: str, *words: str) -> Path:
+    """Start a task on a script that knows the task's name, and wait for its end."""
+    words = ("start", name, *words, "--wait", "--", "sh", "-c", script, name)
+    return Path(repo.parallel(*words, ok=(0, 1)).stdout.strip())
+
+
+def told(repo: Repo) -> list[Any]:
+    found: list[Any] = repo.json("conflicts")["conflicts"]
+    return found
+
+
+def names(repo: Repo) -> list[list[str]]:
+    return [
+        [*found["tasks"], *([found["target"]] if "target" in found else [])] for found in told(repo)
+    ]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """All files below a folder, by their content."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_shows_who_collides_with_whom_where_and_how(repo: Repo) -> None:
+    task(repo, "alpha", EDIT)
+    task(repo, "beta", f"git rm -q readme.txt && {ADD}")
+    task(repo, "gamma", ADD)
+    task(repo, "delta", f"mkdir gamma.txt && echo > gamma.txt/x && {ADD}")
+    repo.commit("delta.txt", "mine\n")
+    shown = repo.parallel("conflicts")
+    assert shown.stdout == dedent("""\
+           TASK   main  1 2 3
+        1  alpha   ·
+        2  beta    ·    ✗
+        3  gamma   ·    · ·
+        4  delta   ✗    · · ✗
+
+        ✗ delta and main: delta.txt (add/add)
+        ✗ alpha and beta: readme.txt (modify/delete)
+        ✗ gamma and delta: gamma.txt (file/directory)
+    """)
+    assert shown.stderr == ""
+    assert told(repo)[1] == {
+        "tasks": ["alpha", "beta"],
+        "paths": ["readme.txt"],
+        "kinds": ["modify/delete"],
+    }
+
+
+def test_thirty_tasks_fit_into_eighty_columns_and_of_hundred_only_those_that_collide() -> None:
+    matrix = _matrix(crowd(30))
+    assert max(map(len, matrix)) <= 80
+    assert len(matrix) == 32
+    assert matrix[0].split() == ["11111111112222222222"]
+    assert matrix[1].split() == ["TASK", "main", "12345678901234567890123456789"]
+    assert matrix[6].split() == ["5", "task-with-a-long-name-0…", "·", "···✗"]
+    assert matrix[31].count("·") == 1 + 29
+    many = _matrix(crowd(100))
+    assert [len(many), many[-1]] == [2 + 32 + 1, "and 68 more without a conflict"]
+    assert max(map(len, many)) <= 80
+    assert _matrix(crowd(300)) == []
+
+
+def crowd(number: int) -> Collisions:
+    """So many tasks, of which every third pair of neighbours collides."""
+    names = [f"task-with-a-long-name-{n:03}" for n in range(number)]
+    views: list[Any] = [
+        SimpleNamespace(task=SimpleNamespace(name=name, target="main"), target=True)
+        for name in names
+    ]
+    trial = Trial(conflicts=("f",), kinds=("content",))
+    found = [Collision((names[n], names[n + 1]), "", trial) for n in range(3, number - 1, 6)]
+    return Collisions(tuple(Live(view, "") for view in views), tuple(found), {})
+
+
+def test_looks_at_what_is_not_committed_and_touches_nothing(repo: Repo) -> None:
+    task(repo, "alpha", EDIT)
+    script = "sed -i.bak s/three/running/ readme.txt; rm readme.txt.bak; git add readme.txt; "
+    script += (
+        "echo >> readme.txt; echo > new.txt; touch made; until test -e go; do sleep 0.05; done"
+    )
+    path = Path(repo.parallel("start", "beta", "--", "sh", "-c", script).stdout.strip())
+    until((path / "made").exists)
+    git_dir = Path(repo.git("-C", str(path), "rev-parse", "--absolute-git-dir"))
+    state = (digests(git_dir), digests(repo.path / ".git" / "objects"), digests(path))
+    stamp = (git_dir / "index").stat().st_mtime_ns
+    expected = {"tasks": ["alpha", "beta"], "paths": ["readme.txt"], "kinds": ["content"]}
+    assert told(repo) == [{**expected, "uncommitted": ["beta"]}]
+    assert "2  beta *   ·    ✗" in repo.parallel("conflicts").stdout
+    assert state == (digests(git_dir), digests(repo.path / ".git" / "objects"), digests(path))
+    assert stamp == (git_dir / "index").stat().st_mtime_ns
+    repo.git("-C", str(path), "checkout", "HEAD", "--", "readme.txt")
+    assert told(repo) == []
+    (path / "go").touch()
+
+
+def test_looks_at_a_worktree_in_which_a_merge_is_not_finished(repo: Repo) -> None:
+    task(repo, "alpha", EDIT)
+    repo.parallel("start", "beta", "--no-bootstrap")
+    path = Path(repo.parallel("path", "beta").stdout.strip())
+    for name, text in (("main", "one\nmain\n"), ("beta", "one\nbeta\n")):
+        place = repo.path if name == "main" else path
+        (place / "readme.txt").write_text(text)
+        repo.git("-C", str(place), "commit", "--quiet", "-am", name)
+    repo.git("-C", str(path), "merge", "main", ok=1)
+    nested = path / "nested"
+    repo.git("init", "--quiet", str(nested))  # without a commit, so that `git add` gives up
+    before = repo.git("-C", str(path), "status", "--porcelain")
+    assert names(repo)[-1] == ["alpha", "beta"]
+    assert repo.git("-C", str(path), "status", "--porcelain") == before
+
+
+def test_says_so_when_it_can_not_look_at_what_is_not_committed(repo: Repo) -> None:
+    repo.parallel("start", "alpha", "--no-bootstrap")
+    path = Path(repo.parallel("path", "alpha").stdout.strip())
+    index = Path(repo.git("-C", str(path), "rev-parse", "--absolute-git-dir")) / "index"
+    index.write_bytes(b"none\n")
+    shown = repo.parallel("conflicts")
+    assert shown.stderr.startswith("▲ what alpha has not committed is not looked at: git ")
+
+
+def collide(repo: Repo) -> Path:
+    """Two tasks that collide, as remembered; returns where."""
+    task(repo, "alpha", EDIT)
+    task(repo, "beta", EDIT)
+    assert names(repo) == [["alpha", "beta"]]
+    return repo.state / "pairs.json"
+
+
+def spawned(repo: Repo, tmp_path: Path) -> list[str]:
+    """What `conflicts` asks of git, by git's own account."""
+    trace = tmp_path / "trace"
+    trace.unlink(missing_ok=True)
+    repo.parallel("conflicts", "--json", env={"GIT_TRACE2": str(trace)})
+    words = [
+        line.split(" git ", 1)[1] for line in trace.read_text().splitlines() if " start " in line
+    ]
+    return [word.split()[0] for word in words if not word.startswith("parallel")]
+
+
+def test_remembers_pairs_and_asks_again_for_what_has_moved(repo: Repo, tmp_path: Path) -> None:
+    memory = collide(repo)
+    assert "merge-tree" not in spawned(repo, tmp_path)
+    repo.git(
+        "-C", str(repo.path.parent / "my répo.parallel" / "beta"), "reset", "-q", "--hard", "main"
+    )
+    task(repo, "gamma", ADD)
+    assert names(repo) == []
+    assert "merge-tree" not in spawned(repo, tmp_path)
+    assert memory.stat().st_size < 2000
+
+
+def test_forgets_where_git_would_merge_otherwise(repo: Repo, tmp_path: Path) -> None:
+    collide(repo)
+    rule = "readme.txt merge=union\n"
+    repo.git("config", "core.attributesFile", str(tmp_path / "attributes"))
+    info = repo.path / ".git" / "info"
+    info.mkdir(exist_ok=True)
+    for file in (repo.path / ".gitattributes", info / "attributes", tmp_path / "attributes"):
+        file.write_text(rule)
+        assert names(repo) == []
+        file.unlink()
+        assert names(repo) == [["alpha", "beta"]]
+
+
+def test_follows_a_change_of_what_renamed_folders_mean(repo: Repo) -> None:
+    repo.commit("old/one.txt", "one\n")
+    task(repo, "alpha", "git mv old new && git commit -qm alpha")
+    task(repo, "beta", "echo > old/two.txt && git add . && git commit -qm beta")
+    assert told(repo)[0]["kinds"] == ["directory rename suggested"]
+    repo.git("config", "merge.directoryRenames", "true")
+    assert names(repo) == []
+
+
+def test_remembers_nothing_where_a_program_of_the_user_merges(repo: Repo, tmp_path: Path) -> None:
+    repo.git("config", "merge.mine.driver", "true")
+    memory = collide(repo)
+    assert not memory.exists()
+    assert "merge-tree" in spawned(repo, tmp_path)
+
+
+def test_finds_out_again_what_it_can_not_read(repo: Repo) -> None:
+    memory = collide(repo)
+    good = memory.read_bytes()
+    wrong = good.replace(b'"conflicts":[[0,1', b'"conflicts":[[7,9')
+    for content in (b"", b"{", b'{"version":1}', b"\0" * 99, wrong):
+        assert content != good
+        memory.write_bytes(content)
+        assert names(repo) == [["alpha", "beta"]]
+    memory.write_bytes(b"{")
+    repo.parallel("conflicts")
+    assert memory.read_bytes() == good
+
+
+def test_several_at_once_all_give_the_answer_and_leave_a_whole_file(repo: Repo) -> None:
+    memory = collide(repo)
+    expected = repo.parallel("conflicts", "--json").stdout
+    good = memory.read_bytes()
+    for _ in range(3):
+        memory.unlink()
+        words = (PROGRAM, "conflicts", "--json")
+        several = [
+            subprocess.Popen(words, cwd=repo.path, stdout=subprocess.PIPE, text=True)
+            for _ in range(6)
+        ]
+        assert {process.communicate()[0] for process in several} == {expected}
+        assert memory.read_bytes() == good
+    assert not list(repo.state.glob(".*.tmp"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_answers_where_it_can_not_write(repo: Repo) -> None:
+    memory = collide(repo)
+    memory.unlink()
+    repo.state.chmod(0o500)
+    try:
+        assert names(repo) == [["alpha", "beta"]]
+        assert not memory.exists()
+    finally:
+        repo.state.chmod(0o700)
+
+
+def test_answers_where_its_memory_can_not_be_replaced(repo: Repo) -> None:
+    memory = collide(repo)
+    memory.unlink()
+    memory.mkdir()
+    assert names(repo) == [["alpha", "beta"]]
+    assert memory.is_dir()
+
+
+def test_tells_the_order_why_and_what_to_do_about_the_rest(repo: Repo) -> None:
+    task(repo, "alpha", f"{EDIT} && {ADD}")
+    task(repo, "beta", EDIT)
+    task(repo, "gamma", ADD)
+    task(repo, "epsilon", ADD, "parallel/gamma")
+    task(repo, "zeta", f"false || {{ {ADD}; exit 1; }}")
+    task(repo, "eta", ADD, "--never", "eta.txt")
+    repo.commit("eta.md", "main moves on\n")
+    shown = repo.parallel("plan")
+    assert shown.stdout == dedent("""\
+        3 of 5 ready tasks land without a conflict in this order, accepted and small ones first:
+           1  gamma    main            1 file +1 -0
+           2  epsilon  parallel/gamma  1 file +1 -0, after gamma
+           3  beta     main            1 file +1 -1
+        ▲ alpha is left out: it collides with beta in readme.txt (content)
+          ↳ git parallel rebase alpha
+          ↳ git parallel run alpha -m "Rebase onto main and resolve the conflicts"
+        ▲ eta is left out: changed what it may not: eta.txt
+          ↳ git parallel review eta
+        ○ to be seen together: alpha, beta
+        ○ to be seen together: gamma, epsilon
+        ○ independent of all others: 2 tasks
+    """)
+    assert shown.stderr == "↳ git parallel merge --all\n"
+    answer = repo.json("plan")
+    assert answer["order"] == ["gamma", "epsilon", "beta"]
+    assert answer["groups"] == [["alpha", "beta"], ["gamma", "epsilon"], ["zeta"], ["eta"]]
+    assert answer["left"][0] == {
+        "name": "alpha",
+        "collides": ["beta"],
+        "paths": ["readme.txt"],
+        "kinds": ["content"],
+        "steps": [
+            "git parallel rebase alpha",
+            'git parallel run alpha -m "Rebase onto main and resolve the conflicts"',
+        ],
+    }
+
+
+def test_merges_all_in_the_order_of_the_plan_into_the_tree_of_plain_git(repo: Repo) -> None:
+    repo.write("long.txt", "".join(f"{n}\n" for n in range(40)))
+    repo.git("add", "--all")
+    repo.git("commit", "--quiet", "-m", "Add a long file")
+    for name, lines in (("alpha", (4, 20, 30)), ("beta", (4,)), ("gamma", (20,)), ("delta", (12,))):
+        edits = "".join(f"{line}s/.*/$0/;" for line in lines)
+        script = f'sed -i.bak "{edits}" long.txt && rm long.txt.bak && git commit -qam $0'
+        task(repo, name, script)
+    order = repo.json("plan")["order"]
+    assert order == ["beta", "delta", "gamma"]
+    repo.git("checkout", "--quiet", "-b", "plain")
+    for name in order:
+        repo.git("merge", "--quiet", "--no-edit", f"parallel/{name}")
+    repo.git("checkout", "--quiet", "main")
+    done = repo.json("merge", "--all", ok=1)
+    assert [one["name"] for one in done["landed"]] == order
+    assert [one["name"] for one in done["refused"]] == ["alpha"]
+    assert repo.git("rev-parse", "main^{tree}") == repo.git("rev-parse", "plain^{tree}")
+
+
+def test_says_that_nothing_is_ready(repo: Repo) -> None:
+    repo.parallel("start", "alpha", "--no-bootstrap")
+    shown = repo.parallel("plan")
+    assert (shown.stdout, shown.stderr) == (
+        "",
+        "○ nothing is ready to be merged ↳ git parallel list\n",
+    )
+    assert repo.json("plan") == {"version": 1, "groups": [["alpha"]], "order": [], "left": []}
+
+
+def test_start_says_whose_ground_a_new_task_enters(repo: Repo) -> None:
+    task(repo, "alpha", EDIT)
+    repo.parallel("start", "beta", "--touch", "src/**", "--no-bootstrap")
+    words = ("--touch", "src/*.py", "--touch", "readme.txt", "--no-bootstrap")
+    warned = repo.parallel("start", "gamma", *words).stderr
+    assert (
+        "▲ gamma may touch what others work on: alpha (readme.txt), beta (src/**)"
+        " ↳ git parallel conflicts\n"
+    ) in warned
+    quiet = repo.parallel("start", "delta", "--touch", "docs/", "--no-bootstrap").stderr
+    assert "▲" not in quiet
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "meet"),
+    [
+        ("src/**", "src/api/*.py", True),
+        ("*.py", "*.js", False),
+        ("src", "src/x/y", True),
+        ("src/a", "src/b", False),
+        ("**/x.py", "a/b/x.py", True),
+        ("*.py", "a/b.py", False),
+        ("docs/", "src/", False),
+        ("a*c", "ab?", True),
+        ("a/*/c", "a/b/d/c", False),
+        ("a/**/c", "a/b/d/c", True),
+        ("**", "x", True),
+        ("src/[ab].py", "src/a.py", True),
+    ],
+)
+def test_knows_whether_two_patterns_have_a_path_in_common(one: str, other: str, meet: bool) -> None:
+    for pair in itertools.permutations((one, other)):
+        assert _meet(*pair) is meet
