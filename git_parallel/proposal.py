@@ -8,10 +8,12 @@ from git_parallel import forecast
 from git_parallel.collisions import Collisions, collisions
 from git_parallel.overview import TaskView, look
 from git_parallel.plan import Candidate, Plan, plan
+from git_parallel.records import Verdict
 from git_parallel.repository import Repository
 from git_parallel.simulation import Simulation, Work
 from git_parallel.task import Status
 
+REJECTED = "you rejected it"
 KEEP_PARENTS = frozenset({"merge", "ff"})
 
 
@@ -62,8 +64,8 @@ def _candidate(name: str, views: Mapping[str, TaskView], parents: Mapping[str, s
         target=view.task.target,
         ready=view.status is Status.READY,
         hindrance=_hindrance(view),
-        accepted=_is_accepted(view),
-        size=facts.insertions + facts.deletions if facts else 0,
+        accepted=view.folder.verdict(view.tip) is Verdict.ACCEPTED,
+        size=facts.lines if facts else 0,
         paths=facts.paths if facts else (),
         needs=tuple(dict.fromkeys(needs)),
     )
@@ -82,14 +84,11 @@ def _hindrance(view: TaskView) -> str:
     """Why a ready task is refused by a merge, whatever it collides with."""
     if view.target is None or view.tip is None:
         return view.trouble
+    if view.folder.verdict(view.tip) is Verdict.REJECTED:
+        return REJECTED
     if view.breaches:
         return f"changed what it may not: {', '.join(view.breaches[:3])}"
     return ""
-
-
-def _is_accepted(_view: TaskView) -> bool:
-    """Whether a person accepted what a task has come to, at its tip."""
-    return False
 
 
 def _works(views: Mapping[str, TaskView], parents: Mapping[str, str]) -> dict[str, Work]:

@@ -3,7 +3,9 @@
 import enum
 import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -16,7 +18,6 @@ from git_parallel.task import Status, now
 LOCK = "review"
 NEW_COMMITS = "new commits"
 UNPAIRED = re.compile(r" *-: +-+ > +\d+: +([0-9a-f]+) ")
-RANKS = {Verdict.ACCEPTED: 0, Verdict.REJECTED: 2}
 
 
 class Span(Struct, frozen=True):
@@ -39,21 +40,19 @@ def span_of(view: TaskView) -> Span:
     return Span(view.facts.fork, view.tip, view.facts.target_tip)
 
 
-def ready(views: Iterable[TaskView]) -> list[TaskView]:
-    """The tasks that are ready for review, in the order to take them: what is accepted already,
-    then small before large, the oldest first; what was rejected last.
+def ready(views: Iterable[TaskView], order: Sequence[str]) -> list[TaskView]:
+    """The tasks that are ready for review: in the order in which they are to be merged, then what
+    that leaves out, small before large, and what was rejected last.
     """
+    places = {name: place for place, name in enumerate(order)}
     waiting = [view for view in views if view.status is Status.READY]
-    return sorted(waiting, key=lambda view: (_rank(view), _size(view), view.task.created))
+    return sorted(waiting, key=lambda view: _rank(view, places.get(str(view.task.name))))
 
 
-def _rank(view: TaskView) -> int:
-    verdict = view.folder.verdict(view.tip)
-    return RANKS.get(verdict, 1) if verdict else 1
-
-
-def _size(view: TaskView) -> int:
-    return view.facts.insertions + view.facts.deletions if view.facts else 0
+def _rank(view: TaskView, place: int | None) -> tuple[bool, int, int, datetime]:
+    rejected = view.folder.verdict(view.tip) is Verdict.REJECTED
+    size = view.facts.lines if view.facts else 0
+    return rejected, sys.maxsize if place is None else place, size, view.task.created
 
 
 def standing(view: TaskView) -> str:

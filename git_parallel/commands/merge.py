@@ -14,7 +14,7 @@ from git_parallel.errors import ParallelError, UsageError
 from git_parallel.git import Git
 from git_parallel.overview import TaskView, find_folder, look
 from git_parallel.prepared import ConflictError, Prepared, Wish
-from git_parallel.proposal import propose
+from git_parallel.proposal import REJECTED, propose
 from git_parallel.repository import Repository, find_repository
 from git_parallel.stack import Moved
 from git_parallel.supervisor import Stopped
@@ -146,10 +146,15 @@ def _names(repository: Repository, tasks: tuple[str, ...], strategy: str) -> lis
         found = [find_folder(repository, task)[1] for task in tasks]
         return list(dict.fromkeys(str(task.name) for task in found))
     proposed = propose(repository, strategy).plan
+    late = []
     for left in proposed.left:
         if left.waits:
             output.tell(output.NOTHING, f"{left.name} comes after {', '.join(left.waits)}")
-    return [*proposed.order, *(left.name for left in proposed.left if not left.waits)]
+        elif left.hindrance == REJECTED:
+            output.tell(output.NOTHING, f"{left.name} is left out: {REJECTED}")
+        else:
+            late.append(left.name)
+    return [*proposed.order, *late]
 
 
 def _try(shop: Workshop, name: str, how: How) -> str:

@@ -7,6 +7,7 @@ from git_parallel import output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import render
 from git_parallel.overview import TaskView, look
+from git_parallel.proposal import propose
 from git_parallel.repository import Repository
 
 TITLES = ("  TASK", "REVIEW", "CHANGES", "CHECKS", "MERGES", "BREACHES", "TIME", "COST", "PROMPT")
@@ -17,8 +18,10 @@ MOST_PATHS = 2
 
 def show(repository: Repository, *, as_json: bool) -> int:
     """Print the tasks that are ready."""
-    ready = review.ready(look(repository).tasks)
-    has_checks = bool(repository.configuration().config.checks.run)
+    views, config = look(repository).tasks, repository.configuration().config
+    order = propose(repository, config.merge.strategy, views).plan.order
+    ready = review.ready(views, order)
+    has_checks = bool(config.checks.run)
     if as_json:
         tasks = [_json(view, has_checks=has_checks) for view in ready]
         output.json({"version": 1, "tasks": tasks})
