@@ -4,6 +4,7 @@ nothing; and that what is remembered is never stale.
 
 import hashlib
 import itertools
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -254,7 +255,11 @@ def test_answers_where_its_memory_can_not_be_replaced(repo: Repo) -> None:
 
 
 def test_tells_the_order_why_and_what_to_do_about_the_rest(repo: Repo) -> None:
-    task(repo, "alpha", f"{EDIT} && {ADD}")
+    config = repo.path / ".git" / "parallel" / "config.toml"
+    config.parent.mkdir()
+    command = ["sh", "-c", f"{EDIT} && {ADD}", "alpha"]
+    config.write_text(f"[agents.mine]\ncommand = {json.dumps(command)}\n")
+    repo.parallel("start", "alpha", "--agent", "mine", "-m", "Do it", "--wait")
     task(repo, "beta", EDIT)
     task(repo, "gamma", ADD)
     task(repo, "epsilon", ADD, "parallel/gamma")

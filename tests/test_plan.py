@@ -12,7 +12,7 @@ from git_parallel.forecast import Trial, aside, commits, merged
 from git_parallel.git import Git
 from git_parallel.plan import Candidate, Land, Left, Plan, plan
 from git_parallel.simulation import Simulation, Work
-from tests.conftest import run
+from tests.conftest import Repo, run
 from tests.histories import FILE, Builder, Tree
 
 SETS = 100
@@ -234,3 +234,21 @@ def test_lands_as_many_as_the_best_order_nearly_always_and_never_two_fewer(tmp_p
     missed = [shortfall(tmp_path / str(seed), seed) for seed in range(SETS)]
     assert max(missed) <= 1
     assert missed.count(0) >= 95
+
+
+def test_what_a_person_made_of_tasks_decides(repo: Repo) -> None:
+    repo.start("small", "echo 1 > a")
+    repo.start("large", "seq 40 > b")
+    repo.start("bad", "echo 1 > c")
+    repo.parallel("review", "large", "--accept")
+    repo.parallel("review", "bad", "--reject", "-m", "No")
+    planned = repo.json("plan")
+    assert planned["order"] == ["large", "small"]
+    assert [(left["name"], left["reason"]) for left in planned["left"]] == [
+        ("bad", "you rejected it")
+    ]
+    queue = repo.json("review")["tasks"]
+    assert [task["name"] for task in queue] == ["large", "small", "bad"]
+    told = repo.parallel("merge", "--all").stderr
+    assert "○ bad is left out: you rejected it\n" in told
+    assert repo.names() == ["bad"]

@@ -116,9 +116,12 @@ def _steps(left: Left, views: Mapping[str, TaskView]) -> list[str]:
         return [f"git parallel review {left.name}"]
     if left.waits:
         return [f"git parallel show {name}" for name in left.waits]
-    target = views[left.name].task.target
-    words = f"Rebase onto {target} and resolve the conflicts"
-    return [f"git parallel rebase {left.name}", f'git parallel run {left.name} -m "{words}"']
+    view = views[left.name]
+    steps = [f"git parallel rebase {left.name}"]
+    if view.run and view.run.agent:
+        words = f"Rebase onto {view.task.target} and resolve the conflicts"
+        steps.append(f'git parallel run {left.name} -m "{words}"')
+    return steps
 
 
 def _hint(step: str) -> str:
