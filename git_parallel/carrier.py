@@ -2,11 +2,11 @@
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from git_parallel import (
     agent,
@@ -14,7 +14,6 @@ from git_parallel import (
     brief,
     config,
     environment,
-    events,
     notice,
     tree,
     variables,
@@ -22,6 +21,7 @@ from git_parallel import (
 from git_parallel.bootstrap import bootstrap
 from git_parallel.changes import breaches, changes_between, excesses
 from git_parallel.checks import run_checks
+from git_parallel.chronicle import Chronicle, Desk, Resting
 from git_parallel.collection import collect
 from git_parallel.errors import ParallelError
 from git_parallel.interactive import FORM, run_on_terminal
@@ -32,23 +32,15 @@ from git_parallel.repository import Repository, hide
 from git_parallel.schema import Config
 from git_parallel.site import Site
 from git_parallel.store import TaskFolder
-from git_parallel.supervisor import Stopped, Supervisor
-from git_parallel.task import Check, Outcome, Phase, Run, Status, now
-from git_parallel.terminal import Size
+from git_parallel.supervisor import Rest, Stopped, Supervisor
+from git_parallel.task import Check, Phase, Run, Status, now
 from git_parallel.trust import Approvals, Trust
 from git_parallel.turn import Turn
 from git_parallel.verdict import unchanged, why_failed
 from git_parallel.worktree import Worktree
 
 
-class Desk(Struct, frozen=True):
-    """Where the person sat who started a run: the size of their terminal, and its device."""
-
-    size: Size
-    terminal: str
-
-
-class Carrier:
+class Carrier(Chronicle):
     """A run being carried out; it alone writes the run's record."""
 
     def __init__(
@@ -60,11 +52,9 @@ class Carrier:
         desk: Desk,
     ) -> None:
         self.desk = desk
-        self.repository = repository
-        self.folder = folder
+        super().__init__(repository, folder, output)
         self.supervisor = supervisor
-        self.output = output
-        self.task = folder.task()
+        self.rest: Rest | None = None
         self.base: Mapping[str, str] = {
             name: value for name, value in os.environ.items() if name != tree.TAG
         }
@@ -90,7 +80,7 @@ class Carrier:
         try:
             self._bootstrap()
         except (Stopped, ParallelError) as error:
-            self._say(f"✗ {error}")
+            self.say(f"✗ {error}")
 
     def carry(self, ticket: Path) -> Run:
         """Take the run from its place in the line to its end, whatever comes."""
@@ -99,83 +89,86 @@ class Carrier:
         self.folder.made()
         self.run = run
         try:
-            with self._take_turn(ticket):
-                self._work()
+            return self._guarded(lambda: self._work_in_turn(ticket))
+        finally:
+            ticket.unlink(missing_ok=True)
+
+    def wake(self, slot: Lock, code: int | None, *, stop: bool) -> Run:
+        """Go on with a run after a rest: its command may have ended with an exit code."""
+        run = self.folder.last_run()
+        assert run is not None
+        self.run = run
+        os.set_inheritable(slot.fd, False)
+        with slot:
+            return self._guarded(lambda: self._go_on(code, stop=stop))
+
+    def _guarded(self, work: Callable[[], None]) -> Run:
+        """Do it, and have the run's record end whatever comes."""
+        try:
+            work()
         except Stopped:
-            self._end(Status.STOPPED, "a person stopped it")
+            self.end(Status.STOPPED, "a person stopped it")
         except ParallelError as error:
-            self._end(Status.FAILED, error.message, hint=error.hint)
+            self.end(Status.FAILED, error.message, hint=error.hint)
         except Exception as error:  # the record must end: the traceback is in the log
             import traceback
 
-            self._say(traceback.format_exc())
-            self._end(Status.FAILED, f"a bug of git parallel: {error!r}")
-        finally:
-            ticket.unlink(missing_ok=True)
+            self.say(traceback.format_exc())
+            self.end(Status.FAILED, f"a bug of git parallel: {error!r}")
         return self.run
-
-    def _update(self, **changes: Any) -> None:
-        self.run = structs.replace(self.run, **changes)
-        self.folder.write_run(self.run)
-
-    def _end(self, result: Status, reason: str = "", *, hint: str = "", **changes: Any) -> None:
-        ended = {"phase": Phase.ENDED, "ended": now(), "result": result, "reason": reason}
-        ended["head"] = self._head()
-        self.run = structs.replace(self.run, hint=hint, detail="", **ended, **changes)
-        self.folder.write_run(self.run)
-        if result is not Status.STOPPED:
-            notice.put_into_inbox(self.folder, result, reason, self.run.number)
-
-    def _head(self) -> str | None:
-        ref = f"refs/heads/{self.task.branch}"
-        try:
-            branch = self.repository.branches(ref).get(ref)
-        except ParallelError:
-            return None
-        return branch.tip if branch else None
-
-    def _say(self, text: str) -> None:
-        self.output.write(text.rstrip("\n").encode("utf-8", "surrogateescape") + b"\n")
 
     def _take_turn(self, ticket: Path) -> Lock:
         """Wait for the tasks to start after, and for a slot."""
-        waiting = Turn(self.repository, self.folder, self.supervisor.pause, self._wait)
+        waiting = Turn(self.repository, self.folder, self.supervisor.pause, self.wait)
         if self.task.after and self.run.number == 1:
             ticket = waiting.for_others(self.task, ticket)
-            self._wait("")
+            self.wait("")
         slot = waiting.for_slot(ticket, lambda: self.rules.runs.at_once)
         self.run = structs.replace(self.run, pid=os.getpid())  # written with what comes next
         return slot
 
-    def _wait(self, why: str) -> None:
-        """Say what the run waits for, and whom to stop, where that is not written yet."""
-        if (why, os.getpid()) != (self.run.detail, self.run.pid):
-            self._update(detail=why, pid=os.getpid())
+    def _work_in_turn(self, ticket: Path) -> None:
+        with self._take_turn(ticket) as self.slot:
+            self._work()
 
     def _work(self) -> None:
         worktree = self._worktree()
-        self._update(phase=Phase.PREPARING, started=now())
+        self.update(phase=Phase.PREPARING, started=now())
         if self.run.bootstrap:
             self._prepare()
-        before = audit.take(self.repository, worktree)
-        ended = self._run_agent(worktree)
-        if told := audit.breaches(before, self.repository, worktree):
-            self._update(meddled=tuple(dict.fromkeys((*self.run.meddled, *told))))
-        outcome = self._read_outcome()
+        self.before = audit.take(self.repository, worktree)
+        self._conclude(worktree, self._run_agent(worktree))
+
+    def write_rest(self, pid: int, limit: float | None) -> None:
+        """Keep what a rest would have us forget."""
+        place = str(self._worktree().path.resolve())
+        self.lie_down(Resting(pid, limit, place, self.before))
+
+    def _go_on(self, code: int | None, *, stop: bool) -> None:
+        try:
+            resting = self.rested()
+        except ParallelError:
+            self.supervisor.end_all()
+            raise
+        self.before, folder = resting.before, Path(resting.folder)
+        ended = self.supervisor.go_on(
+            resting.pid, code, limit=resting.limit, stop=stop, folder=folder
+        )
+        self._tell_leftovers(ended)
+        found = self.repository.worktree_of(self.task.slug)  # the command may have broken it
+        self._conclude(found or self._worktree(), ended)
+
+    def _conclude(self, worktree: Worktree, ended: Exit) -> None:
+        """Look at what the command did, and what came of it."""
+        if told := audit.breaches(self.before, self.repository, worktree):
+            self.update(meddled=tuple(dict.fromkeys((*self.run.meddled, *told))))
+        outcome = self.read_outcome()
         if reason := why_failed(ended, outcome, self.rules.runs.timeout_min):
-            self._end(Status.FAILED, reason, exit_code=ended.code)
+            self.end(Status.FAILED, reason, exit_code=ended.code)
             return
-        self._update(phase=Phase.COLLECTING, exit_code=0)
+        self.update(phase=Phase.COLLECTING, exit_code=0)
         self._collect(worktree)
         self._judge(worktree)
-
-    def _read_outcome(self) -> Outcome:
-        """What the agent's own events say, kept with the run."""
-        log = self.folder.log(self.run.number)
-        outcome = events.read(log, self.run.output, self.run.offset)
-        if outcome != Outcome():
-            self._update(outcome=outcome, session=outcome.session or self.run.session)
-        return outcome
 
     def _worktree(self) -> Worktree:
         worktree = self.repository.worktree_of(self.task.slug)
@@ -221,7 +214,7 @@ class Carrier:
         for pattern in preset.leaves if preset else ():
             hide(self.repository.common, pattern)
         form = FORM if self.run.interactive else preset.output if preset else "text"
-        self._update(
+        self.update(
             phase=Phase.RUNNING,
             detail="",
             output=form,
@@ -253,17 +246,21 @@ class Carrier:
                     output=self.output,
                     stdin=told,
                     timeout_s=limits.timeout_min * 60,
+                    rest=self.rest,
                 )
-        for left in ended.ended_leftovers:
-            self._say(f"── ended {left}, which the command left running")
+        self._tell_leftovers(ended)
         return ended
+
+    def _tell_leftovers(self, ended: Exit) -> None:
+        for left in ended.ended_leftovers:
+            self.say(f"── ended {left}, which the command left running")
 
     def _need(self, question: str) -> None:
         """The program asks a person something, or no more."""
         if question == self.run.question:
             return
         begins = question and not self.run.question
-        self._update(question=question)
+        self.update(question=question)
         if not question:
             self.folder.seen()
         elif begins:
@@ -291,15 +288,15 @@ class Carrier:
             output=self.output,
         )
         if commit:
-            self._update(committed=commit)
+            self.update(committed=commit)
 
     def _judge(self, worktree: Worktree) -> None:
-        head = self._head()
+        head = self.head()
         pair = (self.task.base, head or self.task.base)
         change = changes_between(self.repository.git, [pair])[pair]
         if not change.entries:
             result, reason = unchanged(self.run.outcome)
-            self._end(result, reason, hint=f"git parallel log {self.task.name}")
+            self.end(result, reason, hint=f"git parallel log {self.task.name}")
             return
         excess = excesses(self.task, files=change.files, lines=change.lines)
         broken = (*breaches(self.task, change.paths), *excess)
@@ -307,7 +304,7 @@ class Carrier:
         told = {"breaches": broken, "checks": checks}
         again = f"git parallel trust && git parallel run {self.task.name}"
         hint = again if reason == environment.UNTRUSTED else ""
-        self._end(Status.FAILED if reason else Status.READY, reason, hint=hint, **told)
+        self.end(Status.FAILED if reason else Status.READY, reason, hint=hint, **told)
 
     def _check(self, worktree: Worktree) -> tuple[tuple[Check, ...], str]:
         commands = self.rules.checks.run
@@ -320,5 +317,5 @@ class Carrier:
             output=self.output,
             run=self.supervisor.run,
             timeout_s=self.rules.checks.timeout_min * 60,
-            told=lambda command: self._update(phase=Phase.CHECKING, detail=f"check `{command}`"),
+            told=lambda command: self.update(phase=Phase.CHECKING, detail=f"check `{command}`"),
         )

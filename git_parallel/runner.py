@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from git_parallel import notice, process, tree
+from git_parallel import notice, process, tree, waiter
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
 from git_parallel.repository import Repository, repository_at
 from git_parallel.store import TaskFolder
-from git_parallel.supervisor import Supervisor
+from git_parallel.supervisor import Supervisor, become_waiter
 from git_parallel.task import Phase, Run, Status, now
 from git_parallel.terminal import Size
 
@@ -41,6 +41,7 @@ class Spec(msgspec.Struct, frozen=True):
     ticket: str
     terminal: str
     size: Size
+    slot: int | None = None  # the lock of the run's slot, after a rest
 
 
 def launch(repository: Repository, folder: TaskFolder, lock: Lock, run: Run | None) -> None:
@@ -82,9 +83,12 @@ def _size_here() -> Size:
     return Size()
 
 
-def main(text: str) -> "Carrier":
-    """Be the runner that a spec describes; returns when its run has ended and was announced."""
-    from git_parallel.carrier import Carrier, Desk
+def main(text: str, code: str = "", stop: str = "") -> "Carrier":
+    """Be the runner that a spec describes; returns when its run has ended and was announced. After
+    a rest it is told the exit code of what it waited for, and whether to stop.
+    """
+    from git_parallel.carrier import Carrier
+    from git_parallel.chronicle import Desk
 
     spec = msgspec.json.decode(text, type=Spec)
     repository = repository_at(Path(spec.common), Path(spec.main) if spec.main else None)
@@ -98,7 +102,12 @@ def main(text: str) -> "Carrier":
             carrier.prepare_for_a_person()
             lock.release()
             return carrier
-        run = carrier.carry(repository.store.state / "queue" / spec.ticket)
+        carrier.rest = Rest(carrier, spec)
+        if spec.slot is None:
+            run = carrier.carry(repository.store.state / "queue" / spec.ticket)
+        else:
+            ended = None if code == waiter.LATEST else int(code)
+            run = carrier.wake(Lock(spec.slot), ended, stop=bool(stop))
         lock.release()
     with contextlib.suppress(ParallelError):  # the run's record already says what is wrong
         if run.result is not Status.STOPPED:
@@ -106,6 +115,25 @@ def main(text: str) -> "Carrier":
             ending = notice.Ending(name, str(run.result), reason, spec.terminal)
             notice.announce(repository, ending)
     return carrier
+
+
+class Rest:
+    """How a carrier rests while its command runs: as another program, which then becomes it."""
+
+    def __init__(self, carrier: "Carrier", spec: Spec) -> None:
+        self.carrier = carrier
+        self.spec = spec
+
+    def __call__(self, pid: int, limit: float | None) -> None:
+        """Rest, if that is possible; it returns only where it is not."""
+        slot = self.carrier.slot
+        self.carrier.write_rest(pid, limit)
+        os.set_inheritable(slot.fd, True)
+        spec = structs.replace(self.spec, slot=slot.fd)
+        command = [*process.own_program(), "runner", msgspec.json.encode(spec).decode()]
+        with contextlib.suppress(OSError):  # then it waits as it is
+            become_waiter(pid, limit, command)
+        os.set_inheritable(slot.fd, False)
 
 
 def stop(repository: Repository, folder: TaskFolder, run: Run | None) -> tuple[str, ...]:

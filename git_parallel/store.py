@@ -62,6 +62,11 @@ class TaskFolder:
         """The socket that leads to the terminal of an interactive run."""
         return self.path / "terminal"
 
+    @property
+    def resting(self) -> Path:
+        """What a runner needs when its command has ended, while it rests."""
+        return self.path / "resting.json"
+
     def log(self, number: int) -> Path:
         """What a run printed."""
         return self.path / f"run-{number}.log"

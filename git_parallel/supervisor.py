@@ -11,18 +11,31 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from git_parallel import tree
+from git_parallel import tree, waiter
 from git_parallel.process import Exit, not_started
 from git_parallel.terminal import Terminal
 
 if TYPE_CHECKING:
     import psutil
 
+REST_AFTER_S = 2.0
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 class Stopped(Exception):
     """A person asked the runner to stop, and all of its programs have ended."""
+
+
+class _Child:
+    """A program that an earlier life of this process has started."""
+
+    def __init__(self, pid: int, returncode: int | None) -> None:
+        self.pid = pid
+        self.returncode = returncode
+
+
+Child = subprocess.Popen[bytes] | _Child
+Rest = Callable[[int, float | None], None]  # a process id, the time of the monotonic clock to end
 
 
 class Supervisor:
@@ -40,6 +53,7 @@ class Supervisor:
             signal.signal(name, self._stop)
         for name in (signal.SIGHUP, signal.SIGCHLD):
             signal.signal(name, _ignore)  # not SIG_IGN: children would inherit that
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, waiter.SIGNALS)  # of an earlier life
         _become_subreaper()
 
     def _stop(self, *_: object) -> None:
@@ -61,11 +75,13 @@ class Supervisor:
         timeout_s: float | None = None,
         started: Callable[[int], None] | None = None,
         terminal: Terminal | None = None,
+        rest: Rest | None = None,
     ) -> Exit:
         """Run a program to its end and end what it left running in its session or its folder.
 
-        With a `terminal` it runs on that, and `stdin` and `output` are not used. Raises Stopped
-        when that was asked for meanwhile; the program's tree has ended by then.
+        With a `terminal` it runs on that, and `stdin` and `output` are not used. One that takes
+        long is left to `rest`, which does not return: `go_on` does, in a later life. Raises
+        Stopped when that was asked for meanwhile; the program's tree has ended by then.
         """
         self.check()
         try:
@@ -86,13 +102,41 @@ class Supervisor:
         if terminal:
             terminal.started()
         limit = None if timeout_s is None else time.monotonic() + timeout_s
+        if rest and not self._ends_soon(child, limit):
+            rest(child.pid, limit)
+        return self._see_to_end(child, limit, folder, terminal)
+
+    def go_on(
+        self, pid: int, code: int | None, *, limit: float | None, stop: bool, folder: Path
+    ) -> Exit:
+        """Go on with a program that was left to rest, and may have ended with an exit code."""
+        self.stopping |= stop
+        return self._see_to_end(_Child(pid, code), limit, folder, None)
+
+    def end_all(self) -> None:
+        """End every program that is left; raises ParallelError where one can't be ended."""
+        tree.end(lambda: tree.below(self.tag), grace_s=self.grace_s)
+
+    def _ends_soon(self, child: "Child", limit: float | None) -> bool:
+        """Wait for a moment; whether it has ended, or is to end."""
+        soon = time.monotonic() + REST_AFTER_S
+        while self._reap(child) is None:
+            left = time.monotonic() - soon
+            if self.stopping or left >= 0 or (limit is not None and limit <= soon):
+                return self.stopping or left < 0
+            self._sleep(soon)
+        return True
+
+    def _see_to_end(
+        self, child: "Child", limit: float | None, folder: Path, terminal: Terminal | None
+    ) -> Exit:
         code, timed_out = self._wait(child, limit, terminal)
         leftovers = () if self.stopping else self._end_leftovers(child.pid, folder)
         self.check()
         return Exit(code, timed_out=timed_out, ended_leftovers=leftovers)
 
     def _wait(
-        self, child: subprocess.Popen[bytes], limit: float | None, terminal: Terminal | None
+        self, child: "Child", limit: float | None, terminal: Terminal | None
     ) -> tuple[int, bool]:
         timed_out = ended = False
         while True:
@@ -112,7 +156,9 @@ class Supervisor:
             terminal.drain()
         return tree.below(self.tag)
 
-    def _reap(self, child: subprocess.Popen[bytes]) -> int | None:
+    def _reap(self, child: "Child") -> int | None:
+        if child.returncode is not None:
+            return child.returncode
         with contextlib.suppress(ChildProcessError):
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -172,3 +218,16 @@ def _has_children(session: int) -> bool:
             pass
         return True
     return False
+
+
+def become_waiter(pid: int, limit: float | None, command: Sequence[str]) -> None:
+    """Have this process wait for a child in little memory, and become a command line when that has
+    ended, its time is over, or somebody asks for its end. Raises OSError.
+    """
+    words = [str(pid), waiter.LATEST if limit is None else repr(limit), *command]
+    signal.pthread_sigmask(signal.SIG_BLOCK, waiter.SIGNALS)
+    try:
+        os.execv(sys.executable, [sys.executable, "-I", "-S", str(waiter.__file__), *words])  # noqa: S606 - it is this one
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, waiter.SIGNALS)
+        raise

@@ -3,8 +3,10 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -388,3 +390,85 @@ def test_runs_the_configured_agent(repo: Repo, tmp_path: Path) -> None:
     assert repo.task("x")["agent"] == "claude"
     missing = repo.parallel("start", "y", "-m", "Fix it", "--agent", "codex", ok=1)
     assert "needs the program `codex`, which is not on PATH" in missing.stderr
+
+
+# A run that takes long: its runner rests as a small program, and is itself again at the end.
+
+
+def resting(repo: Repo, script: str) -> int:
+    """Start a command that takes long; the process id of its runner, once that rests."""
+    repo.parallel("start", "x", "--", "sh", "-c", script)
+    until((repo.state / "tasks" / "x" / "resting.json").exists)
+    record = json.loads((repo.state / "tasks" / "x" / "run-1.json").read_text())
+    pid = int(record["pid"])
+    until(lambda: b"waiter.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is read from /proc")
+def test_a_runner_that_waits_needs_little_memory(repo: Repo) -> None:
+    pid = resting(repo, "sleep 60")
+    status = Path(f"/proc/{pid}/status").read_text()
+    resident_kib = int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0])
+    assert resident_kib < 15 * 1024
+    assert repo.task("x")["status"] == "running"
+    repo.parallel("stop", "x")
+    assert repo.task("x")["status"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "reason"),
+    [
+        ("exit 0", 0, None),
+        ("exit 7", 7, "it ended with exit code 7"),
+        ("kill -9 $$", -9, "it was ended by SIGKILL"),
+    ],
+)
+def test_what_ends_after_a_rest_is_recorded_exactly(
+    repo: Repo, end: str, code: int, reason: str | None
+) -> None:
+    pid = resting(repo, f"while [ ! -e go ]; do sleep 0.05; done; rm go; echo > f; {end}")
+    (Path(repo.parallel("path", "x").stdout.strip()) / "go").touch()
+    repo.parallel("wait", "x", ok=(0, 1))
+    task = repo.task("x")
+    assert task["run"]["exit_code"] == code
+    assert task.get("reason") == reason
+    record = json.loads((repo.state / "tasks" / "x" / "run-1.json").read_text())
+    assert record["pid"] == pid  # it was the same process all along
+    assert not (repo.state / "tasks" / "x" / "resting.json").exists()
+    if code == 0:
+        assert task["status"] == "ready"
+        assert repo.git("show", "parallel/x:f") == ""
+
+
+def test_a_rest_ends_at_the_time_limit(repo: Repo) -> None:
+    repo.parallel("config", "set", "runs.timeout_min", "0.06")
+    resting(repo, "trap '' TERM; setsid sleep 97531 & while :; do sleep 1; done")
+    repo.parallel("wait", "x", ok=1)
+    assert repo.task("x")["reason"] == "it ran longer than 0.06 min"
+    assert "97531" not in os.popen("ps -eo args").read()
+
+
+def test_orphans_are_ended_after_a_rest(repo: Repo) -> None:
+    resting(repo, "(sleep 86421 &) ; sleep 2.5; echo > f")
+    repo.parallel("wait", "x")
+    assert re.search(r"── ended sleep \(\d+\), which the command", repo.parallel("log", "x").stdout)
+    assert "86421" not in os.popen("ps -eo args").read()
+
+
+def test_a_runner_killed_at_rest_shows_as_lost(repo: Repo) -> None:
+    pid = resting(repo, "sleep 60")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: repo.task("x")["status"] == "lost")
+    told = repo.parallel("run", "x", ok=1).stderr
+    assert "processes of `x` live on: " in told
+    repo.parallel("stop", "x")
+
+
+def test_a_rest_that_is_forgotten_leaves_nothing_running(repo: Repo) -> None:
+    resting(repo, "while [ ! -e go ]; do sleep 0.05; done; setsid sleep 75319 & echo > f")
+    (repo.state / "tasks" / "x" / "resting.json").write_text("{")
+    (Path(repo.parallel("path", "x").stdout.strip()) / "go").touch()
+    repo.parallel("wait", "x", ok=1)
+    assert "resting.json" in repo.task("x")["reason"]
+    assert "75319" not in os.popen("ps -eo args").read()

@@ -16,7 +16,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if kind == "runner":
             began = time.monotonic()
-            carrier = runner.main(rest[0])
+            carrier = runner.main(*rest)
             cleanup.sweep(carrier.repository)
             runner.refresh_index(carrier.repository, carrier.folder, began)
         elif kind == "announce":
