@@ -361,6 +361,8 @@ def test_waiting_is_told_with_its_question(repo: Repo, attach: Callable[..., Per
     assert "x is waiting, " in repo.parallel("list").stdout
     assert "↳ git parallel attach x" in repo.parallel("list").stdout
     until(lambda: told.exists() and told.read_text() == "x waiting\n")
+    waited = repo.parallel("wait", "x", "--timeout", "0.2", ok=1).stderr
+    assert waited.startswith("▲ x is waiting: May I delete it? ↳ git parallel attach x\n")
     with attach("x") as person:
         person.type("printf '\\033]7501;state=working:app=x\\007'\r")
         until(lambda: status(repo) == "running")

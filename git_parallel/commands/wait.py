@@ -5,12 +5,14 @@ from pathlib import Path
 
 import click
 
+from git_parallel import output
 from git_parallel.commands import render
 from git_parallel.commands.start import came_out_well
 from git_parallel.errors import ParallelError
 from git_parallel.overview import find_folder, look
 from git_parallel.repository import find_repository
 from git_parallel.store import TaskFolder
+from git_parallel.task import Status
 
 POLL_S = 0.05
 
@@ -42,10 +44,22 @@ def command(tasks: tuple[str, ...], timeout: float | None, *, first: bool) -> in
 
 def _wait(folders: dict[str, TaskFolder], limit: float | None, *, first: bool) -> list[str] | None:
     """The names of the tasks that ended, or None where the time is over."""
+    told: set[tuple[str, float]] = set()
     while True:
+        _tell_of_questions(folders, told)
         ended = [name for name, folder in folders.items() if not folder.alive]
         if len(ended) == len(folders) or (first and ended):
             return ended
         if limit is not None and time.monotonic() >= limit:
             return None
         time.sleep(POLL_S)
+
+
+def _tell_of_questions(folders: dict[str, TaskFolder], told: set[tuple[str, float]]) -> None:
+    """Say, once, which of the tasks waits for a person: it does not end by itself."""
+    for name, folder in folders.items():
+        notice = folder.notice if folder.alive else None
+        if notice and notice.status == Status.WAITING and (name, notice.time) not in told:
+            told.add((name, notice.time))
+            words = output.printable(f"{name} is waiting: {notice.reason}")
+            output.tell(output.WARNING, words, hint=f"git parallel attach {name}")
