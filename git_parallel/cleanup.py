@@ -22,10 +22,13 @@ DAY_S = 86_400.0
 
 
 class Cleaned(Struct, frozen=True):
-    """A task that went into the trash (or would), and how we know that it is merged."""
+    """A task that went into the trash (or would), and how we know that it is merged; `branch` is
+    named where it stays, as only the target's upstream has the work.
+    """
 
     name: str
     evidence: Evidence
+    branch: str = ""
 
 
 class Kept(Struct, frozen=True):
@@ -72,7 +75,8 @@ def sweep(
         if reason:
             kept.append(Kept(view.task.name, reason))
         elif view.evidence:
-            cleaned.append(Cleaned(view.task.name, view.evidence))
+            stays = "" if view.landed_here else view.task.branch
+            cleaned.append(Cleaned(view.task.name, view.evidence, stays))
     if not dry_run:
         _keep_house(repository, overview, rules, {c.name for c in cleaned})
     return Swept(tuple(cleaned), tuple(kept), recovered)
@@ -127,7 +131,7 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
                 view.task,
                 view.worktree,
                 tip=view.tip,
-                drop_branch=view.task.branch.startswith(BRANCH_PREFIX),
+                drop_branch=view.landed_here and view.task.branch.startswith(BRANCH_PREFIX),
                 why=why,
             )
     return ""
@@ -157,5 +161,6 @@ def _keep_house(repository: Repository, overview: Overview, rules: Config, gone:
 
 def remember_targets(repository: Repository, views: Sequence[TaskView]) -> None:
     """Keep where the targets of tasks are now, for the hooks."""
-    lines = {f"{view.target.tip} {view.target.ref}" for view in views if view.target}
+    seen = [branch for view in views for branch in (view.target, view.upstream) if branch]
+    lines = {f"{branch.tip} {branch.ref}" for branch in seen}
     repository.store.remember_targets(lines)

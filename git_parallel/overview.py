@@ -14,7 +14,7 @@ from git_parallel import early, environment, events
 from git_parallel.changes import breaches, excesses
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Evidence
-from git_parallel.facts import Facts, find_facts
+from git_parallel.facts import REMOTES, Facts, find_facts, upstream_of
 from git_parallel.records import Notice
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import TaskFolder
@@ -32,6 +32,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     worktree: Worktree | None
     tip: str | None
     target: Branch | None
+    upstream: Branch | None
     status: Status
     reason: str
     facts: Facts | None
@@ -50,6 +51,11 @@ class TaskView(Struct, frozen=True, kw_only=True):
     def evidence(self) -> Evidence | None:
         """How we know that it is merged, if it is."""
         return self.facts.evidence if self.facts else None
+
+    @property
+    def landed_here(self) -> bool:
+        """Whether the target itself has its work, not only what the target follows."""
+        return self.evidence is not None and self.evidence.target == self.task.target
 
 
 class Overview(Struct, frozen=True):
@@ -99,14 +105,31 @@ def look(
         tasks = [find_folder(repository, name) for name in dict.fromkeys(names)]
     worktrees = repository.worktrees()
     by_slug = {w.slug: w for w in worktrees if w.slug}
-    wanted = {f"refs/heads/{name}" for _, task in tasks for name in (task.branch, task.target)}
-    branches = repository.branches(*sorted(wanted)) if wanted else {}
+    branches = _branches(repository, [task for _, task in tasks])
     facts = find_facts(repository, tasks, by_slug, branches)
     # Last, because `early` may have begun it long ago.
     dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
     views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
     known = {folder.slug for folder in repository.store.folders()}
     return Overview(repository, views, [w for w in worktrees if w.slug not in known])
+
+
+def _branches(repository: Repository, tasks: Sequence[Task]) -> dict[str, Branch]:
+    """The branches of tasks, their targets, and what those follow, mostly of the same name."""
+    if not tasks:
+        return {}
+    targets = {task.target for task in tasks}
+    wanted = {f"refs/heads/{name}" for name in targets | {task.branch for task in tasks}}
+    alike = {f"refs/remotes/*/{name}" for name in targets}
+    branches = repository.branches(*sorted(wanted | alike))
+    followed = {
+        branches[f"refs/heads/{name}"].upstream
+        for name in targets
+        if f"refs/heads/{name}" in branches
+    }
+    if others := {ref for ref in followed if ref.startswith(REMOTES)} - branches.keys():
+        branches |= repository.branches(*sorted(others))
+    return branches
 
 
 def _view(
@@ -145,6 +168,7 @@ def _view(
         worktree=worktree,
         tip=tip,
         target=target,
+        upstream=upstream_of(task, branches),
         status=status,
         reason=reason,
         facts=known,
