@@ -123,6 +123,10 @@ class TaskFolder:
         """Record a merge that is about to land."""
         write_record(self.path / "landed.json", landed)
 
+    def forget_landed(self) -> None:
+        """Forget a merge that was taken back."""
+        (self.path / "landed.json").unlink(missing_ok=True)
+
     @property
     def restored(self) -> str | None:
         """The tip that the branch had when a person brought the task back, if one did."""

@@ -157,18 +157,21 @@ def bring_back(entry: Entry) -> Path | None:
 
     Raises UnsafeError, with nothing changed, where something new stands in its place.
     """
-    _make_sure_there_is_room(entry)
+    make_sure_there_is_room(entry)
     entry.write(state=RETURNING)
     return _carry_back(entry)
 
 
-def _make_sure_there_is_room(entry: Entry) -> None:
+def make_sure_there_is_room(entry: Entry) -> None:
+    """Raise UnsafeError where something new stands in the place of what is to come back."""
     journal, taken = entry.journal, entry.repository.store
     for folder, task in taken.load_tasks():
         if same_name(task.name, journal.name) or folder.slug == journal.slug:
             raise UnsafeError(
                 f"there is a new task `{task.name}`", hint=f"git parallel remove {task.name}"
             )
+    if taken.folder(journal.slug).record.exists():
+        raise UnsafeError(f"{taken.folder(journal.slug).record} can't be read", hint="move it away")
     if journal.path and journal.tree and os.path.lexists(journal.path):
         raise UnsafeError(f"{journal.path} exists again", hint="move it away first")
     if not journal.drop_branch:
