@@ -77,6 +77,7 @@ def sweep(
         elif view.evidence:
             stays = "" if view.landed_here else view.task.branch
             cleaned.append(Cleaned(view.task.name, view.evidence, stays))
+    kept += [Kept(damaged.name, damaged.reason) for damaged in overview.damaged]
     if not dry_run:
         _keep_house(repository, overview, rules, {c.name for c in cleaned})
     return Swept(tuple(cleaned), tuple(kept), recovered)

@@ -58,12 +58,20 @@ class TaskView(Struct, frozen=True, kw_only=True):
         return self.evidence is not None and self.evidence.target == self.task.target
 
 
+class Damaged(Struct, frozen=True):
+    """A task of which a file can't be read, and what git parallel says of it."""
+
+    name: str
+    reason: str
+
+
 class Overview(Struct, frozen=True):
-    """The tasks of a repository and the worktrees that are nobody's task."""
+    """The tasks of a repository, those that can't be read, and the worktrees that are nobody's."""
 
     repository: Repository
     tasks: list[TaskView]
     foreign: list[Worktree]
+    damaged: tuple[Damaged, ...] = ()
 
     def find(self, name: str) -> TaskView:
         """The task of a name; raises ParallelError where there is none."""
@@ -90,6 +98,9 @@ def find_folder(repository: Repository, name: str) -> tuple[TaskFolder, Task]:
     for folder, task in repository.store.load_tasks():
         if same_name(task.name, wanted) or task.slug == str(wanted):
             return folder, task
+    for folder, error in repository.store.damaged():
+        if folder.slug == str(wanted):
+            raise error
     raise no_such_task(name)
 
 
@@ -98,11 +109,13 @@ def look(
 ) -> Overview:
     """All tasks, or those named, as they are now; raises ParallelError for a name that is none's.
 
-    `files` False leaves the working trees alone, and `dirty` unknown.
+    `files` False leaves the working trees alone, and `dirty` unknown. Where a file of a task can't
+    be read, the task is only named as damaged, unless it was asked for: then that is raised.
     """
-    tasks = repository.store.load_tasks()
-    if names is not None:
-        tasks = [find_folder(repository, name) for name in dict.fromkeys(names)]
+    if names is None:
+        tasks, damaged = _readable(repository)
+    else:
+        tasks, damaged = [find_folder(repository, name) for name in dict.fromkeys(names)], ()
     worktrees = repository.worktrees()
     by_slug = {w.slug: w for w in worktrees if w.slug}
     branches = _branches(repository, [task for _, task in tasks])
@@ -111,7 +124,23 @@ def look(
     dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
     views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
     known = {folder.slug for folder in repository.store.folders()}
-    return Overview(repository, views, [w for w in worktrees if w.slug not in known])
+    foreign = [w for w in worktrees if w.slug not in known]
+    return Overview(repository, views, foreign, damaged)
+
+
+def _readable(
+    repository: Repository,
+) -> tuple[list[tuple[TaskFolder, Task]], tuple[Damaged, ...]]:
+    """The tasks all of whose files can be read, and those of which one can't."""
+    damaged = [Damaged(folder.slug, error.message) for folder, error in repository.store.damaged()]
+    tasks = []
+    for folder, task in repository.store.load_tasks():
+        try:
+            folder.read_all()
+            tasks.append((folder, task))
+        except ParallelError as error:
+            damaged.append(Damaged(task.name, error.message))
+    return tasks, tuple(damaged)
 
 
 def _branches(repository: Repository, tasks: Sequence[Task]) -> dict[str, Branch]:

@@ -42,6 +42,8 @@ def _list(repository: Repository) -> None:
         output.answer(output.table(rows, width=output.terminal_width()))
     else:
         output.tell(output.NOTHING, "the trash is empty")
+    for error in journal.damaged(repository):
+        output.tell(output.WARNING, error.message)
 
 
 def _take_back(repository: Repository, name: str) -> None:
