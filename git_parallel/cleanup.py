@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import process, safety, scratch, trash
+from git_parallel import emptying, safety, scratch, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
@@ -17,8 +17,6 @@ from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository
 from git_parallel.schema import Config
 from git_parallel.task import Status
-
-DAY_S = 86_400.0
 
 
 class Cleaned(Struct, frozen=True):
@@ -151,13 +149,7 @@ def _keep_house(repository: Repository, overview: Overview, rules: Config, gone:
         remember_targets(repository, [v for v in overview.tasks if v.task.name not in gone])
         repository.store.sweep_temporaries()
         scratch.remove_dead(repository)
-        if trash.has_expired(repository, older_than_s=rules.cleanup.keep_days * DAY_S):
-            process.detach(
-                ["purge", str(repository.common), str(rules.cleanup.keep_days * DAY_S)],
-                folder=repository.common,
-                log=repository.store.state / "purge.log",
-                nice=19,
-            )
+        emptying.start(repository, rules.cleanup)
 
 
 def remember_targets(repository: Repository, views: Sequence[TaskView]) -> None:

@@ -77,10 +77,26 @@ def _show(overview: Overview, foreign: list[Worktree], entries: "list[Entry]") -
     rows += [_trash_row(entry) for entry in entries]
     head = ["  TASK", "STATUS", "TARGET", "COMMITS", "CHANGES", "AGE", "NOTE"]
     output.answer(output.table(output.titled(head, rows), width=output.terminal_width()))
+    for line in _going(overview.repository):
+        mark = output.paint(output.WARNING, output.WARNING, sys.stdout)
+        output.answer(f"{mark} {line}")
     for view in overview.tasks:
         if waiting := _inbox_line(view):
             mark = output.paint(output.WARNING, output.WARNING, sys.stdout)
             output.answer(f"{mark} {waiting}")
+
+
+def _going(repository: Repository) -> list[str]:
+    """What leaves the trash before long, with the command that keeps it."""
+    if not repository.store.trash.is_dir():
+        return []
+    from git_parallel import emptying
+
+    return [
+        f"{entry.journal.name} leaves the trash in {output.duration(left)}"
+        f" {output.HINT} git parallel undo {entry.journal.id}"
+        for entry, left in emptying.going_soon(repository)
+    ]
 
 
 def _inbox_line(view: TaskView) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from git_parallel import journal, output, trash, unmerge
+from git_parallel import emptying, journal, output, trash, unmerge
 from git_parallel.cleanup import remember_targets
 from git_parallel.errors import UsageError
 from git_parallel.overview import look
@@ -34,12 +34,17 @@ def command(task: str | None, *, listing: bool, merge: bool) -> None:
 
 
 def _list(repository: Repository) -> None:
-    rows = [["ID", "TASK", "AGE", "WHY"]]
+    found, rules = emptying.held(repository), repository.configuration().config.cleanup
+    rows = [["ID", "TASK", "AGE", "SIZE", "GOES IN", "WHY"]]
     for entry in journal.entries(repository):
-        ago = output.duration(time.time() - entry.journal.moved)
-        rows.append([entry.journal.id, entry.journal.name, ago, entry.journal.why])
+        name, now = entry.journal.id, time.time()
+        size = output.size(found.sizes[name]) if name in found.sizes else "?"
+        left = output.duration(emptying.due(entry, found, rules) - now)
+        ago = output.duration(now - entry.journal.moved)
+        rows.append([name, entry.journal.name, ago, size, left, entry.journal.why])
     if len(rows) > 1:
         output.answer(output.table(rows, width=output.terminal_width()))
+        emptying.start(repository, rules)
     else:
         output.tell(output.NOTHING, "the trash is empty")
     for error in journal.damaged(repository):
