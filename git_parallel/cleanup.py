@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import forge, process, safety, scratch, trash
+from git_parallel import emptying, forge, safety, scratch, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
@@ -18,14 +18,15 @@ from git_parallel.repository import Repository
 from git_parallel.schema import Config
 from git_parallel.task import Status
 
-DAY_S = 86_400.0
-
 
 class Cleaned(Struct, frozen=True):
-    """A task that went into the trash (or would), and how we know that it is merged."""
+    """A task that went into the trash (or would), and how we know that it is merged; `branch` is
+    named where it stays, as only the target's upstream has the work.
+    """
 
     name: str
     evidence: Evidence
+    branch: str = ""
 
 
 class Kept(Struct, frozen=True):
@@ -77,7 +78,9 @@ def sweep(
         if reason:
             kept.append(Kept(view.task.name, reason))
         elif view.evidence:
-            cleaned.append(Cleaned(view.task.name, view.evidence))
+            stays = "" if view.landed_here else view.task.branch
+            cleaned.append(Cleaned(view.task.name, view.evidence, stays))
+    kept += [Kept(damaged.name, damaged.reason) for damaged in overview.damaged]
     if not dry_run and only is None:  # the next sweep keeps house, when it looks at all
         _keep_house(repository, overview, rules, {c.name for c in cleaned})
     return Swept(tuple(cleaned), tuple(kept), recovered)
@@ -139,7 +142,7 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
                 view.task,
                 view.worktree,
                 tip=view.tip,
-                drop_branch=view.task.branch.startswith(BRANCH_PREFIX),
+                drop_branch=view.landed_here and view.task.branch.startswith(BRANCH_PREFIX),
                 why=why,
             )
     return ""
@@ -158,16 +161,11 @@ def _keep_house(repository: Repository, overview: Overview, rules: Config, gone:
         remember_targets(repository, [v for v in overview.tasks if v.task.name not in gone])
         repository.store.sweep_temporaries()
         scratch.remove_dead(repository)
-        if trash.has_expired(repository, older_than_s=rules.cleanup.keep_days * DAY_S):
-            process.detach(
-                ["purge", str(repository.common), str(rules.cleanup.keep_days * DAY_S)],
-                folder=repository.common,
-                log=repository.store.state / "purge.log",
-                nice=19,
-            )
+        emptying.start(repository, rules.cleanup)
 
 
 def remember_targets(repository: Repository, views: Sequence[TaskView]) -> None:
     """Keep where the targets of tasks are now, for the hooks."""
-    lines = {f"{view.target.tip} {view.target.ref}" for view in views if view.target}
+    seen = [branch for view in views for branch in (view.target, view.upstream) if branch]
+    lines = {f"{branch.tip} {branch.ref}" for branch in seen}
     repository.store.remember_targets(lines)

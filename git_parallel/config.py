@@ -78,7 +78,8 @@ def _refuse_what_is_not_the_projects(project: Table, file: Path | None) -> None:
     tools' files are read, is theirs.
     """
     refused: list[str] = [key for key in THEIRS if key in project]
-    refused += ["cleanup.keep_days"] if "keep_days" in project.get("cleanup", {}) else []
+    limits = sorted({"keep_days", "keep_mib"} & project.get("cleanup", {}).keys())
+    refused += [f"cleanup.{key}" for key in limits]
     template = Path(str(project.get("brief", {}).get("template", "")))
     if template.is_absolute() or str(template).startswith("~") or ".." in template.parts:
         refused.append("brief.template")

@@ -18,7 +18,7 @@ WHERE = (
     *("--is-bare-repository", "--show-toplevel"),
 )
 SETTINGS = ("config", "--list", "-z")
-REF_FORM = "--format=%(objectname)%00%(refname)%00%(worktreepath)%00%(HEAD)%00%(tree)"
+REF_FORM = "--format=%(objectname)%00%(refname)%00%(worktreepath)%00%(HEAD)%00%(tree)%00%(upstream)"
 BRANCHES = ("for-each-ref", REF_FORM, "refs/heads")
 QUESTIONS = {"start": (WHERE, SETTINGS, BRANCHES), "conflicts": (WHERE, SETTINGS, BRANCHES)}
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from git_parallel import evidence, records
+from git_parallel import evidence, records, witness
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
@@ -20,6 +20,7 @@ from git_parallel.task import Task
 from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"
+REMOTES = "refs/remotes/"
 
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,6 +28,7 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     tip: str
     target_tip: str
+    upstream_tip: str | None
     landed: Landed | None
     fork: str | None = None
     ahead: int = 0
@@ -45,10 +47,11 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """How many lines came or went."""
         return self.insertions + self.deletions
 
-    def answers(self, case: Case) -> bool:
-        """Whether these are the facts of a case."""
-        known = (self.tip, self.target_tip, self.landed)
-        return known == (case.tip, case.target_tip, case.landed)
+    def answers(self, case: Case, *others: Case) -> bool:
+        """Whether these are the facts of a case, and of its target's upstream."""
+        upstream_tip = others[0].target_tip if others else None
+        known = (self.tip, self.target_tip, self.upstream_tip, self.landed)
+        return known == (case.tip, case.target_tip, upstream_tip, case.landed)
 
 
 def find_facts(
@@ -59,31 +62,43 @@ def find_facts(
 ) -> dict[str, Facts]:
     """The facts of every task whose branch and target exist, by slug."""
     found: dict[str, Facts] = {}
-    unknown: dict[str, Case] = {}
+    unknown: dict[str, tuple[Case, ...]] = {}
     floors = []
     for folder, task in tasks:
-        case = _case(folder, task, branches)
-        if case is None:
+        cases = _cases(folder, task, branches)
+        if not cases:
             continue
         floors.append(task.base)
         known = _remembered(folder)
-        if known and known.answers(case):
+        if known and known.answers(*cases):
             found[task.slug] = known
         else:
             made = repository.made_commits(task.branch, worktrees.get(task.slug))
-            unknown[task.slug] = structs.replace(case, made=made)
+            unknown[task.slug] = tuple(structs.replace(case, made=made) for case in cases)
     if unknown:
         with contextlib.suppress(GitError):  # then they stay unknown, and unknown keeps
             found |= _find_out(repository, unknown, branches, floors[0])
     return found
 
 
-def _case(folder: TaskFolder, task: Task, branches: Mapping[str, Branch]) -> Case | None:
+def upstream_of(task: Task, branches: Mapping[str, Branch]) -> Branch | None:
+    """What a task's target follows on a remote, as it was last fetched."""
+    target = branches.get(f"refs/heads/{task.target}")
+    return branches.get(target.upstream) if target and target.upstream.startswith(REMOTES) else None
+
+
+def _cases(folder: TaskFolder, task: Task, branches: Mapping[str, Branch]) -> tuple[Case, ...]:
+    """A task beside its target and, where that is elsewhere, beside what the target follows."""
     branch = branches.get(f"refs/heads/{task.branch}")
     target = branches.get(f"refs/heads/{task.target}")
     if branch is None or target is None:
-        return None
-    return Case(branch.tip, task.base, task.target, target.tip, folder.landed)
+        return ()
+    case = Case(branch.tip, task.base, task.target, target.tip, folder.landed)
+    upstream = upstream_of(task, branches)
+    if upstream is None or upstream.tip == target.tip:
+        return (case,)
+    name = upstream.ref.removeprefix(REMOTES)
+    return case, structs.replace(case, target=name, target_tip=upstream.tip)
 
 
 def _remembered(folder: TaskFolder) -> Facts | None:
@@ -94,24 +109,32 @@ def _remembered(folder: TaskFolder) -> Facts | None:
 
 
 def _find_out(
-    repository: Repository, cases: Mapping[str, Case], branches: Mapping[str, Branch], floor: str
+    repository: Repository,
+    cases: Mapping[str, tuple[Case, ...]],
+    branches: Mapping[str, Branch],
+    floor: str,
 ) -> dict[str, Facts]:
-    history = repository.history(evidence.reached(cases.values()), floor)
-    asked = [evidence.questions(case, history) for case in cases.values()]
-    changes = changes_between(repository.git, [pair for pairs, _ in asked for pair in pairs])
-    merges = trials(
-        repository.git, repository.common, [pair for _, pairs in asked for pair in pairs]
-    )
+    every = [case for both in cases.values() for case in both]
+    history = repository.history(evidence.reached(every), floor)
+    git = repository.git
+    asked = [evidence.questions(case, history) for case in every]
+    changes = changes_between(repository.true_git, [pair for pairs, _ in asked for pair in pairs])
+    merges = trials(git, repository.common, [pair for _, pairs in asked for pair in pairs])
     trees = {branch.tip: branch.tree for branch in branches.values()}
+    judged = witness.judge_all(repository.common, every, history, changes, merges, trees)
     found = {}
-    for slug, case in cases.items():
-        proof, unmerged = evidence.judge(case, history, changes, merges, trees)
+    for slug, (case, *others) in cases.items():
+        proved, unmerged = judged[case]
+        for other in others:
+            if proved is None and not history.contains(case.target_tip, other.target_tip):
+                proved = _upstream_only(judged[other][0], case.target)
         fork = case.fork(history)
         change = changes.get((fork or "", case.tip))
         merge = merges.get((case.target_tip, case.tip))
         found[slug] = Facts(
             tip=case.tip,
             target_tip=case.target_tip,
+            upstream_tip=others[0].target_tip if others else None,
             landed=case.landed,
             fork=fork,
             ahead=history.ahead(case.tip, case.target_tip),
@@ -121,11 +144,17 @@ def _find_out(
             deletions=change.deletions if change else 0,
             paths=tuple(change.paths) if change else (),
             conflicts=None if merge and merge.unknown else merge.conflicts if merge else (),
-            evidence=proof,
-            unmerged=unmerged,
+            evidence=proved,
+            unmerged="" if proved else unmerged,
         )
         _remember(repository.store.folder(slug), found[slug])
     return found
+
+
+def _upstream_only(found: Evidence | None, target: str) -> Evidence | None:
+    if found is None:
+        return None
+    return structs.replace(found, text=f"{found.text}, but {target} does not have it yet")
 
 
 def _remember(folder: TaskFolder, facts: Facts) -> None:

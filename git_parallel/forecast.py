@@ -79,6 +79,12 @@ def trials(git: Git, common: Path, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
         return merged(scratch, wanted)
 
 
+def trials_kept(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
+    """The trial merges of many pairs, whose trees stay in the repository."""
+    wanted = list(dict.fromkeys(pairs))
+    return dict(zip(wanted, _run(git, wanted), strict=True)) if wanted else {}
+
+
 def trial(git: Git, ours: str, theirs: str) -> Trial:
     """One trial merge whose tree is kept in the repository, to be committed."""
     return _run(git, [(ours, theirs)])[0]

@@ -51,6 +51,9 @@ CONFIG_PAIR = re.compile(r"GIT_CONFIG_(KEY|VALUE)_\d+")
 # Our own git calls must not set off our own hooks; other people's still run.
 QUIET_HOOKS = {"GIT_PARALLEL_HOOKS": "off", "PRE_COMMIT_ALLOW_NO_CONFIG": "1"}
 
+# For questions whose answers allow a removal: no replaced objects, no grafts.
+AS_THEY_ARE = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+
 
 def clean_environment(
     environment: Mapping[str, str], *, keep_config: bool = False

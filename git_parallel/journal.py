@@ -1,11 +1,13 @@
 """What rests in the trash, and how far each move into it and out of it is."""
 
+import contextlib
 import os
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from git_parallel import records
+from git_parallel.errors import ParallelError
 from git_parallel.repository import Repository
 
 JOURNAL = "journal.json"
@@ -62,7 +64,7 @@ class Entry:
 
 
 def entries(repository: Repository) -> list[Entry]:
-    """What rests in the trash, the newest last; raises ParallelError where a journal is damaged."""
+    """What rests in the trash and can be read, the newest last."""
     try:
         names = sorted(os.listdir(repository.store.trash))
     except FileNotFoundError:
@@ -70,7 +72,18 @@ def entries(repository: Repository) -> list[Entry]:
     found = []
     for name in names:
         folder = repository.store.trash / name
-        journal = records.find_record(folder / JOURNAL, Journal)
-        if journal:
-            found.append(Entry(repository, folder, journal))
+        with contextlib.suppress(ParallelError):  # that one stays where it is: see `damaged`
+            if journal := records.find_record(folder / JOURNAL, Journal):
+                found.append(Entry(repository, folder, journal))
     return sorted(found, key=lambda entry: entry.journal.moved)
+
+
+def damaged(repository: Repository) -> list[ParallelError]:
+    """What is wrong with the journals that can't be read; what they tell of is left alone."""
+    found = []
+    for path in sorted(repository.store.trash.glob(f"*/{JOURNAL}")):
+        try:
+            records.load_record(path, Journal)
+        except (FileNotFoundError, ParallelError) as error:
+            found += [error] if isinstance(error, ParallelError) else []
+    return found

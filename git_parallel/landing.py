@@ -135,8 +135,8 @@ def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = Fal
 
 def _record(view: TaskView, prepared: Prepared) -> None:
     """Say what is about to land; true only once the result is reachable from the target."""
-    landed = Landed(prepared.tip, view.task.target, prepared.result, prepared.strategy)
-    view.folder.write_landed(landed)
+    known = (prepared.tip, view.task.target, prepared.result, prepared.strategy)
+    view.folder.write_landed(Landed(*known, before=prepared.target.tip))
 
 
 def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) -> None:

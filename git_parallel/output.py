@@ -190,6 +190,14 @@ def duration(seconds: float) -> str:
     return f"{max(0, int(seconds))}s"
 
 
+def size(number: int) -> str:
+    """A number of bytes in its largest unit."""
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if number >= factor:
+            return f"{number / factor:.1f} {unit}"
+    return f"{number} B"
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun."""
     return f"{number} {noun if number == 1 else plural or noun + 's'}"

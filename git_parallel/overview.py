@@ -14,7 +14,7 @@ from git_parallel import early, environment, events
 from git_parallel.changes import breaches, excesses
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Evidence
-from git_parallel.facts import Facts, find_facts
+from git_parallel.facts import REMOTES, Facts, find_facts, upstream_of
 from git_parallel.records import Notice
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import TaskFolder
@@ -32,6 +32,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     worktree: Worktree | None
     tip: str | None
     target: Branch | None
+    upstream: Branch | None
     status: Status
     reason: str
     facts: Facts | None
@@ -51,13 +52,26 @@ class TaskView(Struct, frozen=True, kw_only=True):
         """How we know that it is merged, if it is."""
         return self.facts.evidence if self.facts else None
 
+    @property
+    def landed_here(self) -> bool:
+        """Whether the target itself has its work, not only what the target follows."""
+        return self.evidence is not None and self.evidence.target == self.task.target
+
+
+class Damaged(Struct, frozen=True):
+    """A task of which a file can't be read, and what git parallel says of it."""
+
+    name: str
+    reason: str
+
 
 class Overview(Struct, frozen=True):
-    """The tasks of a repository and the worktrees that are nobody's task."""
+    """The tasks of a repository, those that can't be read, and the worktrees that are nobody's."""
 
     repository: Repository
     tasks: list[TaskView]
     foreign: list[Worktree]
+    damaged: tuple[Damaged, ...] = ()
 
     def find(self, name: str) -> TaskView:
         """The task of a name; raises ParallelError where there is none."""
@@ -84,6 +98,9 @@ def find_folder(repository: Repository, name: str) -> tuple[TaskFolder, Task]:
     for folder, task in repository.store.load_tasks():
         if same_name(task.name, wanted) or task.slug == str(wanted):
             return folder, task
+    for folder, error in repository.store.damaged():
+        if folder.slug == str(wanted):
+            raise error
     raise no_such_task(name)
 
 
@@ -92,22 +109,57 @@ def look(
 ) -> Overview:
     """All tasks, or those named, as they are now; raises ParallelError for a name that is none's.
 
-    `files` False leaves the working trees alone, and `dirty` unknown.
+    `files` False leaves the working trees alone, and `dirty` unknown. Where a file of a task can't
+    be read, the task is only named as damaged, unless it was asked for: then that is raised.
     """
-    tasks = repository.store.load_tasks()
-    if names is not None:
-        tasks = [find_folder(repository, name) for name in dict.fromkeys(names)]
+    if names is None:
+        tasks, damaged = _readable(repository)
+    else:
+        tasks, damaged = [find_folder(repository, name) for name in dict.fromkeys(names)], ()
     worktrees = repository.worktrees()
     by_slug = {w.slug: w for w in worktrees if w.slug}
-    wanted = {f"refs/heads/{name}" for _, task in tasks for name in (task.branch, task.target)}
-    patterns = () if early.BRANCHES in early.begun else sorted(wanted)
-    branches = repository.branches(*patterns) if wanted else {}
+    branches = _branches(repository, [task for _, task in tasks])
     facts = find_facts(repository, tasks, by_slug, branches)
     # Last, because `early` may have begun it long ago.
     dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
     views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
     known = {folder.slug for folder in repository.store.folders()}
-    return Overview(repository, views, [w for w in worktrees if w.slug not in known])
+    foreign = [w for w in worktrees if w.slug not in known]
+    return Overview(repository, views, foreign, damaged)
+
+
+def _readable(
+    repository: Repository,
+) -> tuple[list[tuple[TaskFolder, Task]], tuple[Damaged, ...]]:
+    """The tasks all of whose files can be read, and those of which one can't."""
+    damaged = [Damaged(folder.slug, error.message) for folder, error in repository.store.damaged()]
+    tasks = []
+    for folder, task in repository.store.load_tasks():
+        try:
+            folder.read_all()
+            tasks.append((folder, task))
+        except ParallelError as error:
+            damaged.append(Damaged(task.name, error.message))
+    return tasks, tuple(damaged)
+
+
+def _branches(repository: Repository, tasks: Sequence[Task]) -> dict[str, Branch]:
+    """The branches of tasks, their targets, and what those follow, mostly of the same name."""
+    if not tasks:
+        return {}
+    targets = {task.target for task in tasks}
+    wanted = {f"refs/heads/{name}" for name in targets | {task.branch for task in tasks}}
+    alike = {f"refs/remotes/*/{name}" for name in targets}
+    patterns = () if early.BRANCHES in early.begun else sorted(wanted | alike)
+    branches = repository.branches(*patterns)
+    followed = {
+        branches[f"refs/heads/{name}"].upstream
+        for name in targets
+        if f"refs/heads/{name}" in branches
+    }
+    if others := {ref for ref in followed if ref.startswith(REMOTES)} - branches.keys():
+        branches |= repository.branches(*sorted(others))
+    return branches
 
 
 def _view(
@@ -146,6 +198,7 @@ def _view(
         worktree=worktree,
         tip=tip,
         target=target,
+        upstream=upstream_of(task, branches),
         status=status,
         reason=reason,
         facts=known,

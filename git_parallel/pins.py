@@ -1,5 +1,6 @@
 """Refs that keep every commit of a removed worktree reachable, until the trash is emptied."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from git_parallel.repository import Repository
 from git_parallel.worktree import Worktree
 
 PINS = "refs/parallel/trash"
+FIRST_ID = re.compile(r"^([0-9a-f]{64}|[0-9a-f]{40})(?=\s|$)", re.MULTILINE)
 
 
 def pin(repository: Repository, name: str, commits: Iterable[str]) -> None:
@@ -25,12 +27,17 @@ def unpin(repository: Repository, name: str) -> None:
 
 
 def commits_at(worktree: Worktree) -> list[str]:
-    """The commits that only a worktree knows: a detached HEAD, its reflog, its own refs."""
+    """The commits that only a worktree knows: a detached HEAD, its reflog, its own refs, and what
+    an operation that is not finished holds, an autostash among it.
+    """
     admin = worktree.admin
-    files = [admin / "HEAD", admin / "ORIG_HEAD"]
-    files += [path for path in (admin / "refs").glob("**/*") if path.is_file()]
-    words = [path.read_text("utf-8", "replace").strip() for path in files if path.is_file()]
-    loose = [word for word in words if len(word) in (40, 64) and " " not in word]
+    files = [
+        path for path in admin.glob("*") if path.name.isupper() and path.name != "COMMIT_EDITMSG"
+    ]
+    for folder in ("refs", "rebase-merge", "rebase-apply", "sequencer"):
+        files += (admin / folder).glob("**/*")
+    texts = [path.read_text("utf-8", "replace") for path in files if path.is_file()]
+    loose = [found[1] for text in texts for found in FIRST_ID.finditer(text)]
     return [*commits_in(admin / "logs" / "HEAD"), *loose]
 
 
@@ -48,5 +55,6 @@ def _existing(repository: Repository, commits: list[str]) -> list[str]:
     if not commits:
         return []
     asked = "".join(f"{commit}\n" for commit in commits)
+    # Pinned is what is there: a todo list may name what is gone.
     answers = repository.git.lines("cat-file", "--batch-check=%(objectname)", stdin=asked)
     return [commit for commit, answer in zip(commits, answers, strict=True) if answer == commit]

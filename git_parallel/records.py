@@ -66,12 +66,15 @@ def find_record(path: Path, kind: type[T]) -> T | None:
 
 
 class Landed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """That we were about to land a task: true as soon as `result` is reachable from `target`."""
+    """That we were about to land a task: true as soon as `result` is reachable from `target`, which
+    was at `before`.
+    """
 
     tip: str
     target: str
     result: str
     strategy: str
+    before: str | None = None
     version: int = 1
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from git_parallel import config, early
 from git_parallel.errors import GitError, ParallelError
-from git_parallel.git import Git, check_version
+from git_parallel.git import AS_THEY_ARE, Git, check_version
 from git_parallel.history import History
 from git_parallel.hook_files import has_hook
 from git_parallel.store import Store
@@ -27,13 +27,16 @@ from git_parallel.worktree import (
 
 
 class Branch(Struct, frozen=True):
-    """A ref as `for-each-ref` told it; `worktree` is where it is checked out."""
+    """A ref as `for-each-ref` told it; `worktree` is where it is checked out, `upstream` the ref
+    that it follows, if any.
+    """
 
     ref: str
     tip: str
     tree: str
     worktree: Path | None
     current: bool
+    upstream: str = ""
 
 
 class Repository:
@@ -118,8 +121,8 @@ class Repository:
         known = early.outcome(*asked)
         found = {}
         for line in (self.git.ask(*asked) if known is None else known).splitlines():
-            tip, ref, place, mark, tree = line.split("\0")
-            found[ref] = Branch(ref, tip, tree, self._checkout(place), mark == "*")
+            tip, ref, place, mark, tree, upstream = line.split("\0")
+            found[ref] = Branch(ref, tip, tree, self._checkout(place), mark == "*", upstream)
         return found
 
     def made_commits(self, branch: str, worktree: Worktree | None) -> frozenset[str]:
@@ -180,6 +183,11 @@ class Repository:
             arguments = ("--", "0" * len(tip), tip, "1")
             git.run("hook", "run", "--ignore-missing", "post-checkout", *arguments)
 
+    @property
+    def true_git(self) -> Git:
+        """Git that sees commits as they are, whatever `git replace` shows in their place."""
+        return self.git.at(self.git.folder, **AS_THEY_ARE)
+
     def history(self, tips: Sequence[str], floor: str) -> History:
         """The graph above a common ancestor of all tips; `floor` is a guess at one, and where it
         proves wrong, git is asked for the best.
@@ -187,16 +195,13 @@ class Repository:
         history = self._history_above(tips, [floor])
         if all(history.contains(tip, floor) for tip in tips):
             return history
-        answer = self.git.run("merge-base", "--octopus", *tips, ok=(0, 1))
+        answer = self.true_git.run("merge-base", "--octopus", *tips, ok=(0, 1))
         return self._history_above(tips, answer.out.split()[:1])
 
     def _history_above(self, tips: Iterable[str], floor: Sequence[str]) -> History:
         asked = "\n".join([*tips, *(f"^{f}" for f in floor)]) + "\n"
-        lines = self.git.lines("rev-list", "--parents", "--stdin", stdin=asked)
-        parents = {}
-        for line in lines:
-            commit, *above = line.split()
-            parents[commit] = tuple(above)
+        lines = self.true_git.lines("rev-list", "--parents", "--stdin", stdin=asked)
+        parents = {commit: tuple(above) for commit, *above in map(str.split, lines)}
         return History(parents, floor[0] if floor else None)
 
     def resolve(self, revision: str) -> str:

@@ -22,7 +22,7 @@ from git_parallel.runner import leftovers
 from git_parallel.schema import Regenerable
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task
-from git_parallel.worktree import Worktree
+from git_parallel.worktree import Worktree, operations_in
 
 MAX_WALKED = 200_000  # entries of ignored folders; beyond that nobody knows what is in there
 STILL_S = 60.0  # a file changed this recently may have a person behind it
@@ -69,7 +69,8 @@ def inspect(subject: Subject) -> Verdict:
     precious: list[str] = []
     reasons += _closed(lambda s: _content(s, precious), subject)
     if precious and not subject.explicit:
-        reasons.append(f"ignored files that can't be made again: {_some(precious)}")
+        way = f"git parallel remove {subject.task.name}"
+        reasons.append(f"ignored files that can't be made again: {_some(precious)} ({way})")
     return Verdict(tuple(reasons), tuple(precious))
 
 
@@ -116,8 +117,9 @@ def _activity(subject: Subject) -> Iterator[str]:
     if inside := tree.inside(worktree.path, spare=spare):
         yield f"{_some(inside)} still uses it"
     for lock in _git_locks(worktree):
-        yield f"git is at work in it, or died there: {lock}"
-    if not subject.explicit and run is None and _moved_recently(subject):
+        yield f"git is at work in it, or died there (then delete it): {lock}"
+    by_hand = run is None or run.interactive
+    if not subject.explicit and by_hand and _moved_recently(subject):
         yield "a file in it was changed less than a minute ago"
 
 
@@ -138,68 +140,111 @@ def _moved_recently(subject: Subject) -> bool:
 
 def _operations(subject: Subject) -> Iterator[str]:
     for what in subject.worktree.operations:
-        yield f"{what} is not finished in it"
+        yield f"{what} is not finished in it (git status says how to go on)"
     for place in ("rebase-merge/autostash", "rebase-apply/autostash"):
         if (subject.worktree.admin / place).exists():
-            yield "an autostash waits in it"
+            yield "an autostash waits in it (git rebase --continue, or --abort)"
 
 
 def _head(subject: Subject) -> Iterator[str]:
     if not subject.explicit and subject.worktree.branch != f"refs/heads/{subject.task.branch}":
-        yield f"its HEAD is not on {subject.task.branch}"
+        yield f"its HEAD is not on {subject.task.branch} (git switch {subject.task.branch})"
 
 
 def _content(subject: Subject, precious: list[str]) -> Iterator[str]:
     """Uncommitted paths are reasons; ignored ones that can't be made again go into `precious`."""
-    fields = subject.git.fields(*STATUS, "--ignore-submodules=none", "--ignored=matching")
-    changed = [status_path(field) for field in fields if not field.startswith("! ")]
+    known = environment.record_of(subject.worktree)
+    copied = known.copied if known else {}
+    yield from _content_of(subject.git, "", copied, subject.regenerable, precious)
+    for git, name in _filled(subject):
+        yield from _content_of(git, f"{name}/", {}, subject.regenerable, precious)
+
+
+def _content_of(
+    git: Git, prefix: str, copied: dict[str, str], rules: Regenerable, precious: list[str]
+) -> Iterator[str]:
+    """The same in one tree: the worktree's own, or that of a submodule, whose paths begin with
+    `prefix`.
+    """
+    fields = git.fields(*STATUS, "--ignore-submodules=none", "--ignored=matching")
+    changed = [prefix + status_path(field) for field in fields if not field.startswith("! ")]
     if changed:
         yield f"not committed: {_some(changed)}"
         return
-    known = environment.record_of(subject.worktree)
-    copied = known.copied if known else {}
     walked = 0
     for name in (field[2:] for field in fields if field.startswith("! ")):
-        place = subject.worktree.path / name
+        place = git.folder / name
         if name.endswith("/"):
             nested, count = _nested_repository(place, MAX_WALKED - walked)
             walked += count
             if nested:
-                yield f"a repository of its own lies in {nested}"
-        if not _can_be_made_again(place, name, copied, subject.regenerable):
-            precious.append(name)
+                yield f"a repository of its own lies in {nested} (move it away)"
+        if not _can_be_made_again(place, name, copied, rules):
+            precious.append(prefix + name)
 
 
 def _hidden(subject: Subject) -> Iterator[str]:
-    """Edits under assume-unchanged or skip-worktree, found in a copy of the index."""
-    listed = subject.git.fields(*GIT_ARGUMENTS, "ls-files", "-v", "-z")
-    flagged = [field[2:] for field in listed if field[0].islower() or field[0] == "S"]
-    present = [name for name in flagged if os.path.lexists(subject.worktree.path / name)]
+    """Edits under assume-unchanged or skip-worktree, in the worktree and in its submodules."""
+    yield from _hidden_in(subject.git, "")
+    for git, name in _filled(subject):
+        yield from _hidden_in(git, f"{name}/")
+
+
+def _hidden_in(git: Git, prefix: str) -> Iterator[str]:
+    """Found in a copy of the index without these flags."""
+    listed = git.run(*GIT_ARGUMENTS, "ls-files", "-v", "-z").out
+    if listed.count("\0H ") + listed.startswith("H ") == listed.count("\0"):
+        return  # nothing is flagged, told apart without a look at each of very many
+    fields = listed.removesuffix("\0").split("\0")
+    flagged = [field[2:] for field in fields if field[0].islower() or field[0] == "S"]
+    present = [name for name in flagged if os.path.lexists(git.folder / name)]
     if not present:
         return
     with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
         index = Path(scratch) / "index"
-        shutil.copyfile(subject.worktree.admin / "index", index)
-        aside = subject.git.at(subject.worktree.path, GIT_INDEX_FILE=str(index))
+        shutil.copyfile(
+            git.text("rev-parse", "--path-format=absolute", "--git-path", "index"), index
+        )
+        aside = git.at(git.folder, GIT_INDEX_FILE=str(index))
         names = "\0".join(present) + "\0"
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
             aside.run("update-index", flag, "-z", "--stdin", stdin=names)
+        aside.run("update-index", "-q", "--refresh", ok=(0, 1))  # only touched is not changed
         changed = aside.fields("diff-files", "--name-only", "-z")
-    shown = sorted(set(changed) & set(present))
+    shown = [prefix + name for name in sorted(set(changed) & set(present))]
     if shown:
-        yield f"edited, but hidden from git status: {_some(shown)}"
+        way = "git update-index --no-assume-unchanged --no-skip-worktree"
+        yield f"edited, but hidden from git status: {_some(shown)} ({way})"
+
+
+def _filled(subject: Subject) -> Iterator[tuple[Git, str]]:
+    """Git in each submodule that has files, with its path; those in submodules as well."""
+    todo = [(subject.git, "")]
+    while todo:
+        git, prefix = todo.pop()
+        for path in submodules.links(git):
+            inner = git.at(git.folder / path)
+            if (inner.folder / ".git").exists():
+                yield inner, prefix + path
+                todo.append((inner, f"{prefix}{path}/"))
 
 
 def _submodules(subject: Subject) -> Iterator[str]:
-    """Commits and stashes in submodules that exist nowhere else; edits show in the status."""
-    for modules in submodules.git_dirs(subject.worktree.admin / "modules"):
+    """Commits, stashes and unfinished operations in submodules that exist nowhere else."""
+    known = set(submodules.git_dirs(subject.worktree.admin / "modules"))
+    for git, _ in _filled(subject):
+        known.add(Path(git.text("rev-parse", "--absolute-git-dir")))
+    for modules in sorted(known):
         git = Git(modules, {**clean_environment(os.environ), "GIT_DIR": str(modules)})
+        name = modules.parent.name if modules.name == ".git" else modules.name
         # What the repository's own module has, which its objects are borrowed from, is not lost.
-        known = ("--remotes", "--alternate-refs")
-        if git.text("rev-list", "-n1", "--all", "HEAD", "--not", *known):
-            yield f"the submodule {modules.name} has commits that no remote has"
+        elsewhere = ("--remotes", "--alternate-refs")
+        if git.text("rev-list", "-n1", "--all", "HEAD", "--not", *elsewhere):
+            yield f"the submodule {name} has commits that no remote has (push them)"
         if (modules / "refs" / "stash").exists() or (modules / "logs/refs/stash").exists():
-            yield f"the submodule {modules.name} has a stash"
+            yield f"the submodule {name} has a stash (git stash pop)"
+        for what in operations_in(modules):
+            yield f"{what} is not finished in the submodule {name}"
 
 
 def _nested_repository(folder: Path, limit: int) -> tuple[str, int]:
@@ -214,11 +259,16 @@ def _nested_repository(folder: Path, limit: int) -> tuple[str, int]:
                 walked += 1
                 if entry.is_dir(follow_symlinks=False):
                     todo.append(entry.path)
-                if entry.name == ".git":
+                if entry.name == ".git" or (entry.name == "HEAD" and _is_bare(place)):
                     return place, walked
         if walked > limit:
             return f"{folder}, perhaps: it holds too many files to look at", walked
     return "", walked
+
+
+def _is_bare(place: str) -> bool:
+    """Whether a folder with a HEAD is a repository without a worktree (gitrepository-layout(5))."""
+    return all(Path(place, name).is_dir() for name in ("objects", "refs"))
 
 
 def _can_be_made_again(place: Path, name: str, copied: dict[str, str], rules: Regenerable) -> bool:

@@ -158,10 +158,13 @@ class Merge(_Section, frozen=True):
 
 
 class Cleanup(_Section, frozen=True):
-    """When finished worktrees go, and for how long they can come back."""
+    """When finished worktrees go, for how long they can come back, and how much the trash may hold
+    (0: as much as there is).
+    """
 
     automatic: bool
     keep_days: float
+    keep_mib: int = 0
 
 
 class Interactive(_Section, frozen=True):

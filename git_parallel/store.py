@@ -134,6 +134,14 @@ class TaskFolder:
         """Record a merge that is about to land."""
         write_record(self.path / "landed.json", landed)
 
+    def read_all(self) -> None:
+        """Read what an overview rests on; raises ParallelError where a file of it is damaged."""
+        _ = self.last_run(), self.making, self.landed, self.restored, self.reviewed, self.notice
+
+    def forget_landed(self) -> None:
+        """Forget a merge that was taken back."""
+        (self.path / "landed.json").unlink(missing_ok=True)
+
     @property
     def restored(self) -> str | None:
         """The tip that the branch had when a person brought the task back, if one did."""
@@ -288,10 +296,10 @@ class Store:
         return [self.folder(name) for name in names if not name.startswith(".")]
 
     def load_tasks(self) -> list[tuple[TaskFolder, Task]]:
-        """Every task that was claimed, the oldest first."""
+        """Every task that was claimed and whose record can be read, the oldest first."""
         found = []
         for folder in self.folders():
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, ParallelError):
                 found.append((folder, folder.task()))
         return sorted(found, key=lambda pair: (pair[1].created, pair[1].name))
 
@@ -301,6 +309,18 @@ class Store:
         for record in sorted(self.scratch.glob(f"*/{RECORD}")):
             with contextlib.suppress(FileNotFoundError):
                 found.append(load_record(record, Task))
+        return found
+
+    def damaged(self) -> list[tuple[TaskFolder, ParallelError]]:
+        """The tasks whose record can't be read, and why: nothing may be done to them."""
+        found = []
+        for folder in self.folders():
+            try:
+                folder.task()
+            except FileNotFoundError:
+                continue
+            except ParallelError as error:
+                found.append((folder, error))
         return found
 
     def claim(self, task: Task, making: Making) -> TaskFolder:

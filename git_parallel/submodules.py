@@ -24,10 +24,17 @@ def pending(top: Path) -> list[str]:
     """
     if not (top / FILE).is_file():
         return []
-    git = Git(top, GIT_OPTIONAL_LOCKS="0")
-    entries = (entry.partition("\t") for entry in git.fields("ls-files", "-z", "--stage"))
-    links = [path for mode, _, path in entries if mode.startswith(LINK)]
-    return [path for path in links if not (top / path / ".git").exists()]
+    found = links(Git(top, GIT_OPTIONAL_LOCKS="0"))
+    return [path for path in found if not (top / path / ".git").exists()]
+
+
+def links(git: Git) -> list[str]:
+    """The paths of a tree where a commit of another repository stands, filled or not."""
+    listed = git.run("ls-files", "-z", "--stage").out
+    if f"{LINK} " not in listed:  # told apart without a look at each of very many
+        return []
+    entries = (entry.partition("\t") for entry in listed.removesuffix("\0").split("\0"))
+    return [path for mode, _, path in entries if mode.startswith(LINK)]
 
 
 def fill(site: Site) -> str:

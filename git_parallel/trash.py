@@ -9,12 +9,11 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-from git_parallel import pins, slot, submodules
+from git_parallel import pins, slot
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.journal import GOING, KEPT, MOVING, RETURNING, Entry, Journal, entries
+from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, same_name
@@ -157,18 +156,21 @@ def bring_back(entry: Entry) -> Path | None:
 
     Raises UnsafeError, with nothing changed, where something new stands in its place.
     """
-    _make_sure_there_is_room(entry)
+    make_sure_there_is_room(entry)
     entry.write(state=RETURNING)
     return _carry_back(entry)
 
 
-def _make_sure_there_is_room(entry: Entry) -> None:
+def make_sure_there_is_room(entry: Entry) -> None:
+    """Raise UnsafeError where something new stands in the place of what is to come back."""
     journal, taken = entry.journal, entry.repository.store
     for folder, task in taken.load_tasks():
         if same_name(task.name, journal.name) or folder.slug == journal.slug:
             raise UnsafeError(
                 f"there is a new task `{task.name}`", hint=f"git parallel remove {task.name}"
             )
+    if taken.folder(journal.slug).record.exists():
+        raise UnsafeError(f"{taken.folder(journal.slug).record} can't be read", hint="move it away")
     if journal.path and journal.tree and os.path.lexists(journal.path):
         raise UnsafeError(f"{journal.path} exists again", hint="move it away first")
     if not journal.drop_branch:
@@ -197,7 +199,7 @@ def _carry_back(entry: Entry) -> Path | None:
     _renew_slot(repository, repository.store.folder(journal.slug))
     if path:
         repository.store.link(journal.slug, path)
-    _forget(entry)
+    forget(entry)
     return path
 
 
@@ -242,7 +244,8 @@ def _take_back(entry: Entry) -> None:
     _carry_back(entry)
 
 
-def _forget(entry: Entry) -> None:
+def forget(entry: Entry) -> None:
+    """Let go of what is left of an entry: its pins, its files."""
     pins.unpin(entry.repository, entry.journal.id)
     shutil.rmtree(entry.folder)
     emptied = [entry.folder.parent]
@@ -270,32 +273,3 @@ def recover(repository: Repository) -> list[str]:
 def unfinished(repository: Repository) -> bool:
     """Whether a move was killed; cheap, and without the lock."""
     return any(entry.journal.state in (MOVING, RETURNING) for entry in entries(repository))
-
-
-def purge(repository: Repository, *, older_than_s: float) -> list[str]:
-    """Delete what has been in the trash for longer than that many seconds; returns the names."""
-    with repository.store.locked():
-        going = list(_expired(repository, older_than_s))
-        for entry in going:
-            entry.write(state=GOING)  # from here on nobody can bring it back half deleted
-    for entry in going:
-        if entry.journal.tree:
-            shutil.rmtree(Path(entry.journal.tree).parent, ignore_errors=True)
-        with repository.store.locked():
-            _forget(entry)
-            if entry.journal.admin:
-                submodules.unpin(repository.common, Path(entry.journal.admin).name)
-    return [entry.journal.name for entry in going]
-
-
-def _expired(repository: Repository, older_than_s: float) -> Iterator[Entry]:
-    limit = time.time() - older_than_s
-    for entry in entries(repository):
-        kept = entry.journal.state == KEPT and entry.journal.moved < limit
-        if kept or entry.journal.state == GOING:
-            yield entry
-
-
-def has_expired(repository: Repository, *, older_than_s: float) -> bool:
-    """Whether something has been in the trash for longer than that many seconds."""
-    return next(_expired(repository, older_than_s), None) is not None

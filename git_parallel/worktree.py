@@ -60,7 +60,7 @@ class Worktree(Struct, frozen=True):
     @property
     def operations(self) -> list[str]:
         """What git is in the middle of here: a rebase, a merge, a bisect and the like."""
-        return [what for name, what in OPERATIONS.items() if (self.admin / name).exists()]
+        return operations_in(self.admin)
 
     @property
     def intact(self) -> bool:
@@ -69,6 +69,11 @@ class Worktree(Struct, frozen=True):
             pointer = (self.path / ".git").read_text().strip().removeprefix("gitdir: ")
             return os.path.samefile(self.path / pointer, self.admin)
         return False
+
+
+def operations_in(git_dir: Path) -> list[str]:
+    """What git is in the middle of, as its files in a git dir tell."""
+    return [what for name, what in OPERATIONS.items() if (git_dir / name).exists()]
 
 
 def reflog(log: Path) -> list[tuple[str, str]]:

@@ -5,9 +5,10 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from git_parallel import cleanup, notice, runner, trash
+from git_parallel import cleanup, emptying, notice, runner
 from git_parallel.errors import EXIT_BUG, ParallelError
 from git_parallel.repository import repository_at
+from git_parallel.schema import Cleanup
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str]) -> int:
         elif kind == "announce":
             notice.run_errand(rest[0])
         else:
-            trash.purge(repository_at(Path(rest[0]), None), older_than_s=float(rest[1]))
+            rules = Cleanup(automatic=True, keep_days=float(rest[1]), keep_mib=int(rest[2]))
+            emptying.empty(repository_at(Path(rest[0]), None), rules)
     except ParallelError as error:
         print(f"✗ {error}")  # noqa: T201 - stdout is the log here
     except Exception:  # nobody is there to see it: the log is

@@ -12,7 +12,7 @@ from msgspec import structs
 from git_parallel import environment, output
 from git_parallel.commands import render
 from git_parallel.errors import ParallelError
-from git_parallel.overview import Overview, TaskView, look
+from git_parallel.overview import Damaged, Overview, TaskView, look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status
 from git_parallel.worktree import Worktree
@@ -35,11 +35,11 @@ def show(*, everything: bool, as_json: bool) -> int:
     foreign = [worktree for worktree in overview.foreign if not worktree.is_scratch]
     entries = _entries(repository) if everything else []
     if as_json:
-        output.json(_json(repository, overview.tasks, foreign, entries))
+        output.json(_json(repository, overview, foreign, entries))
         return 0
-    if overview.tasks or foreign or entries:
-        _show(overview.tasks, foreign, entries)
-    if not overview.tasks:
+    if overview.tasks or overview.damaged or foreign or entries:
+        _show(overview, foreign, entries)
+    if not overview.tasks and not overview.damaged:
         output.tell(output.NOTHING, "no tasks here", hint='git parallel start fix-login -m "…"')
     return 0
 
@@ -61,7 +61,7 @@ def _swept(repository: Repository, overview: Overview) -> Overview:
         for view in overview.tasks
         if view.task.name not in gone
     ]
-    return Overview(repository, left, overview.foreign)
+    return Overview(repository, left, overview.foreign, overview.damaged)
 
 
 def _entries(repository: Repository) -> "list[Entry]":
@@ -70,16 +70,33 @@ def _entries(repository: Repository) -> "list[Entry]":
     return entries(repository)
 
 
-def _show(tasks: list[TaskView], foreign: list[Worktree], entries: "list[Entry]") -> None:
-    rows = [_row(view) for view in tasks]
+def _show(overview: Overview, foreign: list[Worktree], entries: "list[Entry]") -> None:
+    rows = [_row(view) for view in overview.tasks]
+    rows += [_damaged_row(damaged) for damaged in overview.damaged]
     rows += [_foreign_row(worktree) for worktree in foreign]
     rows += [_trash_row(entry) for entry in entries]
     head = ["  TASK", "STATUS", "TARGET", "COMMITS", "CHANGES", "AGE", "NOTE"]
     output.answer(output.table(output.titled(head, rows), width=output.terminal_width()))
-    for view in tasks:
+    for line in _going(overview.repository):
+        mark = output.paint(output.WARNING, output.WARNING, sys.stdout)
+        output.answer(f"{mark} {line}")
+    for view in overview.tasks:
         if waiting := _inbox_line(view):
             mark = output.paint(output.WARNING, output.WARNING, sys.stdout)
             output.answer(f"{mark} {waiting}")
+
+
+def _going(repository: Repository) -> list[str]:
+    """What leaves the trash before long, with the command that keeps it."""
+    if not repository.store.trash.is_dir():
+        return []
+    from git_parallel import emptying
+
+    return [
+        f"{entry.journal.name} leaves the trash in {output.duration(left)}"
+        f" {output.HINT} git parallel undo {entry.journal.id}"
+        for entry, left in emptying.going_soon(repository)
+    ]
 
 
 def _inbox_line(view: TaskView) -> str:
@@ -117,6 +134,13 @@ def _note(view: TaskView) -> str:
     return "; ".join(note for note in notes if note)
 
 
+def _damaged_row(damaged: Damaged) -> list[str]:
+    glyph = output.ERROR
+    name = f"{output.paint(glyph, glyph, sys.stdout)} {damaged.name}"
+    status = output.paint("damaged", glyph, sys.stdout)
+    return [name, status, "", "", "", "", output.printable(damaged.reason)]
+
+
 def _foreign_row(worktree: Worktree) -> list[str]:
     branch = (worktree.branch or "detached").removeprefix("refs/heads/")
     note = f"{branch} in {_near(worktree.path)}{_trouble(worktree)}"
@@ -149,16 +173,19 @@ def _trash_row(entry: "Entry") -> list[str]:
 
 def _json(
     repository: Repository,
-    tasks: list[TaskView],
+    overview: Overview,
     foreign: list[Worktree],
     entries: "list[Entry]",
 ) -> dict[str, Any]:
+    tasks = overview.tasks
     answer: dict[str, Any] = {
         "version": 1,
         "repository": str(repository.main or repository.common),
         "target": _target(repository, tasks),
         "tasks": [render.task_json(view) for view in tasks],
     }
+    if overview.damaged:
+        answer["damaged"] = [{"name": d.name, "reason": d.reason} for d in overview.damaged]
     if foreign:
         answer["worktrees"] = [
             {"path": str(w.path), "branch": (w.branch or "").removeprefix("refs/heads/") or None}

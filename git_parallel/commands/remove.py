@@ -73,7 +73,7 @@ def _half_made(view: TaskView) -> bool:
 def _drops_branch(view: TaskView, *, asked: bool) -> bool:
     """The branch goes if that was asked for, if it landed, or if it is ours and holds nothing."""
     ours = view.task.branch.startswith(BRANCH_PREFIX)
-    unused = view.evidence is not None or view.tip == view.task.base
+    unused = view.landed_here or view.tip == view.task.base
     return asked or (ours and unused)
 
 

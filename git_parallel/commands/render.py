@@ -175,7 +175,7 @@ def cost_of(run: Run | None) -> str:
 def merges_of(view: TaskView, *, most: int) -> str:
     """Whether a task merges into its target, with so many paths of the conflict at most."""
     if view.evidence:
-        return f"already in {view.task.target}"
+        return f"already in {view.evidence.target}"
     if view.facts is None or view.facts.conflicts is None:
         return "not known"
     if not view.facts.conflicts:
@@ -221,6 +221,7 @@ def tell_swept(repository: Repository, swept: "Swept") -> None:
     for cleaned in swept.cleaned:
         proof = cleaned.evidence
         short = f", {repository.short(proof.commit)}" if proof.commit else ""
-        words = f"{cleaned.name} cleaned up ({proof.text}{short})"
+        stays = f", its branch {cleaned.branch} stays" if cleaned.branch else ""
+        words = f"{cleaned.name} cleaned up ({proof.text}{short}){stays}"
         output.tell(output.DONE, words, hint=f"git parallel undo {cleaned.name}")
     sys.stderr.flush()

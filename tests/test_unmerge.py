@@ -1,0 +1,135 @@
+"""`undo --merge`: the target goes back where that is safe; else nothing is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repo, run
+
+EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
+WORK = EDIT + " && git rm -q old.txt && echo new > new.txt && git add . && git commit -qm more"
+
+
+@pytest.fixture
+def merged(repo: Repo) -> tuple[Repo, Path, str]:
+    """A repository where x was merged and cleaned up, its worktree then, and main before."""
+    repo.commit("old.txt", "old\n")
+    path = repo.start("x", WORK)
+    before = repo.commit("other.txt", "other\n")
+    repo.parallel("merge", "x")
+    assert not path.exists()
+    return repo, path, before
+
+
+@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase", "ff"])
+def test_takes_back_a_merge_of_any_strategy(repo: Repo, strategy: str) -> None:
+    repo.commit("old.txt", "old\n")
+    path = repo.start("x", WORK)
+    if strategy != "ff":
+        repo.commit("other.txt", "other\n")
+    before, tip = repo.git("rev-parse", "main"), repo.git("rev-parse", "parallel/x")
+    repo.parallel("merge", "x", "--strategy", strategy)
+    done = repo.parallel("undo", "--merge", "x")
+    short = repo.git("rev-parse", "--short", before)
+    assert done.stdout == f"{path}\n"
+    assert done.stderr.splitlines()[:2] == [
+        f"✓ main is back at {short}, without x",
+        "✓ x is back ↳ git parallel show x",
+    ]
+    assert repo.git("rev-parse", "main", "parallel/x").split() == [before, tip]
+    assert repo.git("status", "--porcelain") == ""
+    assert run("git", "status", "--porcelain", cwd=path).stdout == ""
+    assert repo.task("x")["status"] == "ready"
+    assert "is not known" not in repo.parallel("merge", "x").stderr
+    assert repo.git("show", "main:new.txt") == "new"
+
+
+def test_keeps_what_is_not_committed_elsewhere(merged: tuple[Repo, Path, str]) -> None:
+    repo, _, before = merged
+    repo.write("other.txt", "mine\n")
+    repo.write("note", "mine\n")
+    repo.write("staged", "mine\n")
+    repo.git("add", "staged")
+    repo.parallel("undo", "--merge", "x")
+    assert repo.git("rev-parse", "main") == before
+    assert repo.git("status", "--porcelain").splitlines() == [
+        " M other.txt",
+        "A  staged",
+        "?? note",
+    ]
+
+
+IN_THE_WAY = {
+    "edited": "echo mine > readme.txt",
+    "staged": "echo mine > readme.txt; git add readme.txt",
+    "hidden": "git update-index --assume-unchanged readme.txt; echo mine > readme.txt",
+    "untracked where one comes back": "echo mine > old.txt",
+    "ignored where one comes back": "echo old.txt >> .git/info/exclude; echo mine > old.txt",
+}
+
+
+@pytest.mark.parametrize("steps", IN_THE_WAY.values(), ids=list(IN_THE_WAY))
+def test_touches_nothing_where_something_is_in_the_way(
+    merged: tuple[Repo, Path, str], steps: str
+) -> None:
+    repo, path, before = merged
+    run("sh", "-ec", steps, cwd=repo.path)
+    now = repo.git("rev-parse", "main")
+    status = repo.git("status", "--porcelain")
+    done = repo.parallel("undo", "--merge", "x", ok=1)
+    assert "uncommitted changes in" in done.stderr
+    assert now == repo.git("rev-parse", "main") != before
+    assert repo.git("status", "--porcelain") == status
+    assert not path.exists()
+    assert "mine" in (repo.path / ("old.txt" if "old.txt" in steps else "readme.txt")).read_text()
+
+
+def test_says_how_to_revert_where_the_target_moved_on(merged: tuple[Repo, Path, str]) -> None:
+    repo, path, _ = merged
+    result = repo.git("rev-parse", "main")
+    repo.commit("later.txt", "later\n")
+    done = repo.parallel("undo", "--merge", "x", ok=1)
+    assert done.stderr == (
+        f"✗ main has moved on since `x` was merged\n↳ git revert -m 1 {result}\n"
+    )
+    assert not path.exists()
+    repo.git("revert", "--no-edit", "-m", "1", result)
+    assert (repo.path / "old.txt").exists()
+
+
+def test_says_how_to_revert_what_was_pushed(merged: tuple[Repo, Path, str], tmp_path: Path) -> None:
+    repo, _, _ = merged
+    repo.git("init", "--quiet", "--bare", str(tmp_path / "origin"))
+    repo.git("remote", "add", "origin", str(tmp_path / "origin"))
+    repo.git("push", "--quiet", "-u", "origin", "main")
+    done = repo.parallel("undo", "--merge", "x", ok=1)
+    assert "the merge of `x` is in origin/main already" in done.stderr
+    assert "git revert -m 1 " in done.stderr
+
+
+def test_moves_a_target_that_is_not_checked_out(merged: tuple[Repo, Path, str]) -> None:
+    repo, path, before = merged
+    repo.git("switch", "--quiet", "-c", "elsewhere")
+    repo.parallel("undo", "--merge", "x")
+    assert repo.git("rev-parse", "main") == before
+    assert path.is_dir()
+    assert repo.git("status", "--porcelain") == ""
+
+
+def test_takes_back_what_is_merged_and_was_brought_back(merged: tuple[Repo, Path, str]) -> None:
+    repo, path, before = merged
+    repo.parallel("undo", "x")
+    assert repo.task("x")["status"] == "merged"
+    repo.parallel("undo", "--merge", "x")
+    assert repo.git("rev-parse", "main") == before
+    assert path.is_dir()
+    assert "no merge of `x`" in repo.parallel("undo", "--merge", "x", ok=1).stderr
+
+
+def test_refuses_before_anything_where_a_new_task_has_the_name(
+    merged: tuple[Repo, Path, str],
+) -> None:
+    repo, _, before = merged
+    repo.start("x", "echo z > z; git add z; git commit -qm z")
+    assert "there is a new task `x`" in repo.parallel("undo", "--merge", "x", ok=1).stderr
+    assert repo.git("rev-parse", "main") != before
