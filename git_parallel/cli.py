@@ -29,6 +29,7 @@ COMMANDS = {
     "cleanup": "move merged worktrees to the trash",
     "remove": "move tasks to the trash",
     "undo": "bring a task back from the trash",
+    "adopt": "make a worktree of somebody else's a task",
     "bootstrap": "make a worktree usable, or bring it up to date",
     "trust": "approve the commands that this project brings",
     "init": "install the hooks in this repository",

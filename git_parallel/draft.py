@@ -57,13 +57,13 @@ def draft_of(
     refuse_taken_name(tasks, name)  # after the branches: a start under way claims first
     branch = request.branch or BRANCH_PREFIX + name
     check_branch_name(repository, branch)
-    target = _target(repository, request, branches, settings, default_target)
+    target = target_of(repository, request, branches, settings, default_target)
     if target == branch:
         raise ParallelError(f"`{branch}` can't be merged into itself", hint="--target BRANCH")
     existing = branches.get(f"refs/heads/{branch}")
     if existing:
         _refuse_existing(existing, branch, request)
-        base = _fork_of(repository, existing.tip, branches[f"refs/heads/{target}"].tip)
+        base = fork_of(repository, existing.tip, branches[f"refs/heads/{target}"].tip)
     else:
         _refuse_colliding(branch, branches)
         base = _start(repository, request.start_point, branches)
@@ -86,13 +86,14 @@ def _start(repository: Repository, start_point: str | None, branches: Mapping[st
         ) from error
 
 
-def _target(
+def target_of(
     repository: Repository,
     request: Request,
     branches: Mapping[str, Branch],
     settings: Mapping[str, str],
     configured: str | None,
 ) -> str:
+    """The branch to merge into: asked for, implied or likely; raises ParallelError."""
     if request.target:
         name = request.target.removeprefix("refs/heads/")
         if f"refs/heads/{name}" not in branches:
@@ -143,7 +144,8 @@ def _refuse_colliding(branch: str, branches: Mapping[str, Branch]) -> None:
             raise ParallelError(f"a branch {short} exists already", hint="--branch ANOTHER")
 
 
-def _fork_of(repository: Repository, tip: str, target: str) -> str:
+def fork_of(repository: Repository, tip: str, target: str) -> str:
+    """Where a branch left its target; its tip, where they have nothing in common."""
     found = repository.git.run("merge-base", tip, target, ok=(0, 1)).out.strip()
     return found or tip
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from git_parallel.errors import ParallelError
+from git_parallel.home import hide_home, home_of
 from git_parallel.lock import Lock
 from git_parallel.repository import Repository
 from git_parallel.task import Task
@@ -17,7 +18,8 @@ from git_parallel.worktree import SCRATCH, Worktree
 def scratch(repository: Repository, task: Task, commit: str) -> Iterator[Worktree]:
     """A detached worktree that is gone afterwards; its lock tells others that it is in use."""
     name = f"{task.slug}-{os.getpid()}"
-    path = Path(task.path).parent / SCRATCH / name
+    home = home_of(repository, repository.settings())
+    path = home / SCRATCH / name
     locks = repository.store.state / SCRATCH
     locks.mkdir(exist_ok=True)
     lock = Lock.take(locks / name, wait_s=1.0)
@@ -26,6 +28,7 @@ def scratch(repository: Repository, task: Task, commit: str) -> Iterator[Worktre
     with lock:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            hide_home(repository, home)
             repository.git.run("worktree", "add", "--quiet", "--detach", str(path), commit)
             yield next(w for w in repository.worktrees() if w.path.resolve() == path.resolve())
         finally:

@@ -283,15 +283,18 @@ class Store:
                 found.append((folder, folder.task()))
         return sorted(found, key=lambda pair: (pair[1].created, pair[1].name))
 
-    def claim(self, task: Task, making: Making) -> TaskFolder:
-        """Take a task's name, under the lock; its files say from then on what is being made."""
+    def claim(self, task: Task, making: Making | None) -> TaskFolder:
+        """Take a task's name, under the lock; its files say from then on what is being made, if
+        anything is.
+        """
         folder = self.folder(task.slug)
         if folder.path.exists() and not folder.record.exists():
             import shutil
 
             shutil.rmtree(folder.path)  # a claim that died before it said anything
         folder.path.mkdir()
-        folder.write_making(making)
+        if making:
+            folder.write_making(making)
         write_record(folder.record, task)
         return folder
 

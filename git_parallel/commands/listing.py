@@ -1,6 +1,7 @@
 """What `git parallel list` does. Bars and scripts call it often, so it does without click."""
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -119,7 +120,7 @@ def _note(view: TaskView) -> str:
 
 def _foreign_row(worktree: Worktree) -> list[str]:
     branch = (worktree.branch or "detached").removeprefix("refs/heads/")
-    note = f"{branch} in {_near(worktree.path)}{_trouble(worktree)}"
+    note = f"{branch} in {_near(worktree.path)}{_trouble(worktree)}{_adoption(worktree)}"
     return [f"{output.NOTHING} {worktree.path.name}", "not ours", "", "", "", "", note]
 
 
@@ -133,6 +134,13 @@ def _trouble(worktree: Worktree) -> str:
     if record is None or record.trouble is None:
         return ""
     return f", not ready: {record.trouble.reason} {output.HINT} less '{record.log}'"
+
+
+def _adoption(worktree: Worktree) -> str:
+    """How it becomes a task, where it can."""
+    if worktree.branch is None or not worktree.intact:
+        return ""
+    return f" {output.HINT} git parallel adopt {shlex.quote(_near(worktree.path))}"
 
 
 def _near(path: Path) -> str:
