@@ -35,7 +35,7 @@ COMMANDS = {
     "init": "install the hooks in this repository",
     "hooks": "install, uninstall or inspect the hooks",
     "config": "show the configuration and where each key comes from",
-    "doctor": "see what would keep agents from working here",
+    "doctor": "see what is wrong here, and mend it",
     "demo": "see the whole story on a throw-away repository",
 }
 

@@ -2,14 +2,15 @@
 target, its home.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel.errors import ParallelError
+from git_parallel.errors import GitError, ParallelError
 from git_parallel.home import home_of
-from git_parallel.repository import Branch, Repository, check_branch_name
+from git_parallel.repository import Branch, Repository
 from git_parallel.task import Task, TaskName, parse_name, same_name
 
 BRANCH_PREFIX = "parallel/"
@@ -56,7 +57,7 @@ def draft_of(
     tasks = [task for _, task in repository.store.load_tasks()]
     refuse_taken_name(tasks, name)  # after the branches: a start under way claims first
     branch = request.branch or BRANCH_PREFIX + name
-    check_branch_name(repository, branch)
+    _check_branch_name(repository, branch)
     target = target_of(repository, request, branches, settings, default_target)
     if target == branch:
         raise ParallelError(f"`{branch}` can't be merged into itself", hint="--target BRANCH")
@@ -113,6 +114,18 @@ def target_of(
     if not branches:
         _start(repository, None, branches)
     raise ParallelError("it is not clear which branch to merge into", hint="--target BRANCH")
+
+
+def _check_branch_name(repository: Repository, branch: str) -> None:
+    """Raise ParallelError unless git allows that name for a branch."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", branch):
+        return
+    try:
+        repository.git.run("check-ref-format", "--branch", branch)
+    except GitError as error:
+        raise ParallelError(
+            f"`{branch}` can't be a branch name", hint="git help check-ref-format"
+        ) from error
 
 
 def _refuse_existing(existing: Branch, branch: str, request: Request) -> None:

@@ -1,5 +1,6 @@
 """What rests in the trash, and how far each move into it and out of it is."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -62,7 +63,9 @@ class Entry:
 
 
 def entries(repository: Repository) -> list[Entry]:
-    """What rests in the trash, the newest last; raises ParallelError where a journal is damaged."""
+    """What rests in the trash, the newest last; not what a copy of a repository has of the
+    original's trash. Raises ParallelError where a journal is damaged.
+    """
     try:
         names = sorted(os.listdir(repository.store.trash))
     except FileNotFoundError:
@@ -71,6 +74,16 @@ def entries(repository: Repository) -> list[Entry]:
     for name in names:
         folder = repository.store.trash / name
         journal = records.find_record(folder / JOURNAL, Journal)
-        if journal:
+        if journal and is_ours(repository, journal):
             found.append(Entry(repository, folder, journal))
     return sorted(found, key=lambda entry: entry.journal.moved)
+
+
+def is_ours(repository: Repository, journal: Journal) -> bool:
+    """Whether what a journal tells of belongs to this repository, not to one it was copied from."""
+    if journal.admin is None:
+        return True
+    common = Path(journal.admin).parent.parent
+    with contextlib.suppress(OSError):
+        return common == repository.common or os.path.samefile(common, repository.common)
+    return False

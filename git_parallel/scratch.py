@@ -8,7 +8,7 @@ from pathlib import Path
 
 from git_parallel.errors import ParallelError
 from git_parallel.home import hide_home, home_of
-from git_parallel.lock import Lock
+from git_parallel.lock import Lock, is_held
 from git_parallel.repository import Repository
 from git_parallel.task import Task
 from git_parallel.worktree import SCRATCH, Worktree
@@ -48,15 +48,18 @@ def _remove(repository: Repository, path: Path) -> None:
 
 def remove_dead(repository: Repository) -> None:
     """Delete the scratch worktrees of merges that were killed."""
-    locks = repository.store.state / SCRATCH
-    for worktree in repository.worktrees():
-        if not worktree.is_scratch or worktree.slug:
-            continue
-        lock = locks / worktree.path.name
-        if not lock.exists():
-            continue
+    for worktree in dead(repository):
+        lock = repository.store.state / SCRATCH / worktree.path.name
         held = Lock.take(lock)
         if held:
             with held:
                 _remove(repository, worktree.path)
                 lock.unlink(missing_ok=True)
+
+
+def dead(repository: Repository) -> list[Worktree]:
+    """The scratch worktrees whose merges are no more."""
+    locks = repository.store.state / SCRATCH
+    ours = [w for w in repository.worktrees() if w.is_scratch and not w.slug]
+    places = [(worktree, locks / worktree.path.name) for worktree in ours]
+    return [worktree for worktree, lock in places if lock.exists() and not is_held(lock)]

@@ -242,10 +242,20 @@ class Store:
         address = self.address(slug)
         if os.path.normpath(path) == os.path.normpath(address):
             return  # the home is `.git/parallel` itself: the worktree is its own address
-        if address.is_symlink():
-            address.unlink()
         to = os.path.relpath(path, address.parent.resolve())
-        address.symlink_to(to, target_is_directory=True)
+        fresh = self.state / f".{slug}.{os.getpid()}.tmp"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(to, target_is_directory=True)
+        os.replace(fresh, address)  # whoever goes there meanwhile arrives
+
+    def leads(self, slug: str, path: Path) -> bool:
+        """Whether a task's address leads to its worktree, by name: what is there is not asked."""
+        address = self.address(slug)
+        try:
+            to = os.path.join(address.parent, os.readlink(address))
+        except OSError:
+            return address.is_dir()  # a worktree that is its own address
+        return os.path.normpath(to) == os.path.normpath(path)
 
     def targets(self) -> set[str]:
         """The commits and refs that the targets of tasks were at when they were last looked at."""

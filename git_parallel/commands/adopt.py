@@ -26,7 +26,7 @@ def command(path: Path, name: str | None, target: str | None, *, as_json: bool) 
     repository = find_repository(Path.cwd())
     adopted = adopt(repository, path, name=name, target=target)
     task = adopted.task
-    repository.remember_main()
+    repository.remember_place()
     install_hooks(repository, repository.settings())
     repository.store.remember_target(task.target, adopted.target_tip)
     output.tell(

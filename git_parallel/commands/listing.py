@@ -32,6 +32,7 @@ def main(options: Sequence[str]) -> int:
 def show(*, everything: bool, as_json: bool) -> int:
     """Show every task; with `everything`, also what is in the trash."""
     repository = find_repository(Path.cwd())
+    render.tell_settled(repository)
     overview = _swept(repository, look(repository))
     foreign = [worktree for worktree in overview.foreign if not worktree.is_scratch]
     entries = _entries(repository) if everything else []
@@ -86,6 +87,8 @@ def _show(tasks: list[TaskView], foreign: list[Worktree], entries: "list[Entry]"
 def _inbox_line(view: TaskView) -> str:
     """What waits for the person, with the command that goes on from there; nothing, if nothing."""
     name = view.task.name
+    if view.broken:
+        return f"{name} is not whole {output.HINT} git parallel doctor --fix"
     if view.notice:
         ago = output.duration(time.time() - view.notice.time)
         return f"{name} is {view.notice.status}, {ago} ago {output.HINT} {render.next_step(view)}"
