@@ -51,10 +51,10 @@ def findings(repository: Repository) -> list[Finding]:
         for view in look(repository, files=False).tasks:
             found += _task(repository, view)
         found += _trash(repository)
-        found += _git_locks(repository)
-        found += _scratch(repository)
-        found += _hooks(repository)
-    return [*found, *damaged]
+    found += damaged
+    for part in (_git_locks, _scratch, _hooks):
+        found += part(repository)
+    return found
 
 
 def _copy(repository: Repository) -> Iterator[Finding]:
@@ -80,7 +80,7 @@ def _configuration(repository: Repository) -> Iterator[Finding]:
             kind="configuration",
             what=error.message,
             why="nothing starts before it can be read",
-            command=error.hint or "git parallel config",
+            command=error.hint or f"less '{error.message.partition(': ')[0]}'",
         )
 
 

@@ -73,8 +73,22 @@ def retake(key: str, folder: Path, task: Task, others: Iterable[Task]) -> Slot |
 def moved(folder: Path, task: Task) -> None:
     """Say where the files of a task are now that has its ports already."""
     with _registry() as registry:
-        if not _is_claimed(registry, task.ports[0], folder):
+        if registry and not _is_anothers(registry / str(task.ports[0]), folder):
             _claim(registry, task.ports[0], folder)
+
+
+def _is_anothers(claim: Path, folder: Path) -> bool:
+    """Whether a claim is another task's, not this one's from where its files were before."""
+    try:
+        holder = Path(os.fsdecode(claim.read_bytes()))
+        fresh = time.time() - claim.stat().st_mtime < MAKING_S
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    if holder == folder:
+        return False
+    return (holder / "task.json").exists() or (fresh and holder.name != folder.name)
 
 
 def unheld() -> list[Path]:

@@ -2,18 +2,14 @@
 explained; and whatever was in them is still somewhere.
 """
 
-import contextlib
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.conftest import Repo, normal, run, until
-
-WORK = "echo work > work.txt && git add work.txt && git commit -qm work"
+from tests.conftest import Repo, normal, run
 
 
 @pytest.fixture
@@ -22,22 +18,12 @@ def whole(tmp_path: Path, make_repo: Callable[..., Repo]) -> Repo:
     in the trash.
     """
     repo = make_repo(at=tmp_path / "pläce one")
-    repo.start("x", WORK)
+    for name, file in (("x", "work"), ("gone", "old")):
+        repo.parallel("start", name, "--no-bootstrap")
+        Repo(home_of(repo) / name).commit(f"{file}.txt", f"{file}\n", file)
     (home_of(repo) / "x" / "draft.txt").write_text("draft\n")
-    repo.start("gone", "echo old > old.txt")
     repo.parallel("remove", "gone")
-    until(lambda: not still_running(tmp_path))
     return repo
-
-
-def still_running(tmp_path: Path) -> list[psutil.Process]:
-    """The processes that our commands left in the background: a runner refreshes an index."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            ours = process.environ().get("HOME", "").startswith(str(tmp_path))
-            found += [process] if ours and process.pid != os.getpid() else []
-    return found
 
 
 def home_of(repo: Repo) -> Path:
@@ -56,11 +42,11 @@ def is_whole(repo: Repo, path: Path) -> None:
     assert (path / "draft.txt").read_text() == "draft\n"
     assert Repo(path).git("log", "-1", "--format=%s") == "work"
     assert Repo(path).git("rev-parse", "--git-common-dir") == str(repo.path / ".git")
-    assert f"worktree {path}\n" in repo.git("worktree", "list", "--porcelain")
-    assert "prunable" not in repo.git("worktree", "list", "--porcelain")
+    listed = repo.git("worktree", "list", "--porcelain")
+    assert f"worktree {path}\n" in listed and "prunable" not in listed
     assert (repo.path / ".git" / "parallel" / "x").resolve() == path.resolve()
-    assert repo.task("x")["path"] == str(path)
-    assert "reason" not in repo.task("x")
+    task = repo.task("x")
+    assert (task["path"], task.get("reason")) == (str(path), None)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
