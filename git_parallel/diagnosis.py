@@ -1,4 +1,4 @@
-"""What is wrong with the tasks of a repository: why that matters, and what mends it."""
+"""What is wrong with a repository and its tasks: why that matters, and what mends it."""
 
 import contextlib
 import os
@@ -7,38 +7,20 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from msgspec import Struct
-
-from git_parallel import hooks, journal, mending, runner, scratch, slot, trash, tree
+from git_parallel import breakage, hooks, journal, mending, scratch, slot, trash, tree
 from git_parallel.errors import ParallelError
-from git_parallel.overview import TaskView, look
+from git_parallel.finding import FIX, Finding
+from git_parallel.overview import look
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
-from git_parallel.task import Status
 from git_parallel.worktree import Worktree
 
-FIX = "git parallel doctor --fix"
 STALE_S = 60.0
+GIB = 1 << 30
+LARGE = GIB  # of a trash, in bytes
+MOST_COUNTED = 50_000  # files; they take a quarter of a second
 LOCKS = ("index.lock", "HEAD.lock")
-
-
-class Finding(Struct, frozen=True, kw_only=True):
-    """Something that is wrong. `matters`: work is held up, or could go wrong; else it is good to
-    know. `mend` is the way to set it right, where that is safe.
-    """
-
-    kind: str
-    what: str
-    why: str
-    command: str
-    matters: bool = True
-    mend: Callable[[], object] | None = None
-
-    @property
-    def safe(self) -> bool:
-        """Whether `doctor --fix` mends it."""
-        return self.mend is not None
 
 
 def findings(repository: Repository) -> list[Finding]:
@@ -49,7 +31,7 @@ def findings(repository: Repository) -> list[Finding]:
     damaged = [*_damaged(repository)]
     if not damaged:
         for view in look(repository, files=False).tasks:
-            found += _task(repository, view)
+            found += breakage.of_task(repository, view)
         found += _trash(repository)
     found += damaged
     for part in (_git_locks, _scratch, _hooks):
@@ -106,89 +88,6 @@ def _reader(folder: TaskFolder) -> Callable[[], object]:
     return lambda: (folder.task(), folder.runs(), folder.reviewed, folder.notice)
 
 
-def _task(repository: Repository, view: TaskView) -> Iterator[Finding]:
-    name = view.task.name
-    if view.folder.making and not view.alive:
-        yield Finding(
-            kind="interrupted",
-            what=f"{name}: its start was interrupted",
-            why="nothing runs on it, and its name is taken",
-            command=f"git parallel remove {name}",
-        )
-        return
-    if view.status is Status.LOST and (left := runner.leftovers(repository, view.folder, view.run)):
-        yield Finding(
-            kind="orphans",
-            what=f"{name}: its runner died, and {', '.join(left[:3])} goes on",
-            why="nobody records what it does; it holds up the next run and every removal",
-            command=f"git parallel stop {name}",
-        )
-    if not view.broken or repository.settled.copy_of:
-        return
-    yield from _worktree(repository, view)
-    yield from _branch(repository, view)
-
-
-def _worktree(repository: Repository, view: TaskView) -> Iterator[Finding]:
-    name, worktree = view.task.name, view.worktree
-    if worktree and worktree.intact:
-        return
-    if worktree and worktree.path.is_dir():
-        yield Finding(
-            kind="worktree",
-            what=f"{name}: {view.trouble}",
-            why="git finds no repository from inside it, or another one",
-            command=f"git worktree repair '{worktree.path}'",
-            mend=partial(mending.lead_back, repository),
-        )
-        return
-    locked = worktree is not None and worktree.locked is not None
-    can_be_made = bool(view.tip) and not locked and not os.path.lexists(view.path)
-    yield Finding(
-        kind="worktree",
-        what=f"{name}: {view.trouble}" + (", and it is locked" if locked else ""),
-        why="there is nothing to run in; what was committed or staged is still there",
-        command=FIX if can_be_made else f"git parallel remove {name}",
-        mend=partial(mending.restore_worktree, repository, view) if can_be_made else None,
-    )
-
-
-def _branch(repository: Repository, view: TaskView) -> Iterator[Finding]:
-    name, task = view.task.name, view.task
-    if view.tip is None:
-        yield _lost_branch(repository, view)
-    elif view.target is None:
-        yield Finding(
-            kind="target",
-            what=f"{name}: the branch {task.target}, which it is to be merged into, is gone",
-            why="nobody knows what it changed, or whether it is merged",
-            command=f"git branch {task.target} {task.base}",
-        )
-
-
-def _lost_branch(repository: Repository, view: TaskView) -> Finding:
-    name, branch = view.task.name, view.task.branch
-    now_on = view.worktree.branch if view.worktree else None
-    if now_on and now_on != f"refs/heads/{branch}" and now_on in repository.branches(now_on):
-        short = now_on.removeprefix("refs/heads/")
-        return Finding(
-            kind="branch",
-            what=f"{name}: its branch {branch} is gone, its worktree is on {short}",
-            why="a branch that was renamed is the task's still, if its record says so",
-            command=FIX,
-            mend=partial(mending.follow_branch, view.folder, now_on),
-        )
-    commit = mending.last_commit(repository, view)
-    return Finding(
-        kind="branch",
-        what=f"{name}: its branch {branch} is gone"
-        + (f"; it was at {repository.short(commit)}" if commit else ""),
-        why="nothing holds its commits, and git drops them some day",
-        command=FIX if commit else f"git branch {branch} COMMIT",
-        mend=partial(mending.restore_branch, repository, branch, commit) if commit else None,
-    )
-
-
 def _trash(repository: Repository) -> Iterator[Finding]:
     if trash.unfinished(repository):
         yield Finding(
@@ -198,6 +97,7 @@ def _trash(repository: Repository) -> Iterator[Finding]:
             command=FIX,
             mend=partial(mending.finish_moves, repository),
         )
+    yield from _trash_size(repository)
     for entry in journal.entries(repository):
         lost = entry.journal.tree and not Path(entry.journal.tree).exists()
         if lost and entry.journal.state == journal.KEPT:
@@ -209,6 +109,35 @@ def _trash(repository: Repository) -> Iterator[Finding]:
                 command="git parallel undo --list",
                 matters=False,
             )
+
+
+def _trash_size(repository: Repository) -> Iterator[Finding]:
+    trees = [Path(e.journal.tree) for e in journal.entries(repository) if e.journal.tree]
+    size, whole = _size(trees)
+    if size < LARGE:
+        return
+    more = "" if whole else "more than "
+    yield Finding(
+        kind="trash",
+        what=f"the trash takes up {more}{size / GIB:.1f} GiB",
+        why="it is emptied by age (cleanup.keep_days)",
+        command="git parallel undo --list",
+        matters=False,
+    )
+
+
+def _size(trees: list[Path]) -> tuple[int, bool]:
+    """How many bytes folders take up on the disk, and whether all of them were counted."""
+    size = seen = 0
+    for top in trees:
+        for folder, _, names in os.walk(top):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    size += os.lstat(os.path.join(folder, name)).st_blocks * 512
+            seen += len(names)
+            if seen > MOST_COUNTED:
+                return size, False
+    return size, True
 
 
 def _git_locks(repository: Repository) -> Iterator[Finding]:

@@ -50,6 +50,13 @@ def restore_worktree(repository: Repository, view: TaskView) -> None:
         repository.store.link(task.slug, path)
 
 
+def claim_worktree(repository: Repository, view: TaskView, worktree: Worktree) -> None:
+    """Say that a worktree is a task's, where whoever was about to say it was killed."""
+    with repository.store.locked():
+        repository.mark(worktree, view.task.slug)
+        repository.store.link(view.task.slug, worktree.path)
+
+
 def lead_back(repository: Repository) -> None:
     """Tie worktrees to their admin folders again, wherever that is beyond doubt."""
     store = repository.store

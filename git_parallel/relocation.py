@@ -91,6 +91,8 @@ def settle(common: Path, main: Path | None) -> Settled:
     if known is None and (other := _owner(common)):
         return Settled(copy_of=other)
     with store.locked():
+        if old_place(store) == common:
+            return Settled()  # another command was faster
         repaired = mend(store, common, main, known.path if known else None)
         remember(store, common)
     return Settled(repaired=tuple(repaired))
@@ -291,6 +293,18 @@ def _places_of(old: Path, top: Path) -> Iterator[Path]:
     for above in top.parents:
         for taken in range(1, len(old.parts)):
             yield above / Path(*old.parts[-taken:])
+
+
+def cut_off(folder: Path) -> ParallelError | None:
+    """The error for a worktree whose repository is not where its `.git` file says, if it is one."""
+    top = next((place for place in (folder, *folder.parents) if (place / ".git").is_file()), None)
+    lost = admin_of(top) if top else None
+    if lost is None or lost.exists() or lost.parent.name != "worktrees":
+        return None
+    return ParallelError(
+        f"the repository of {top} is not in {shown(lost.parent.parent)} any more",
+        hint="where it is now, git parallel list leads its worktrees back",
+    )
 
 
 def refuse_copied(top: Path, admin: Path) -> None:

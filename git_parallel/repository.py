@@ -276,7 +276,7 @@ def find_repository(folder: Path) -> Repository:
         if len(lines) < 3:
             if relocation.reconnect(folder):
                 return find_repository(folder)
-            raise _not_found(folder, answer.err)
+            raise relocation.cut_off(folder) or _not_found(folder, answer.err)
     top = Path(lines[3]) if len(lines) > 3 and (Path(lines[3]) / ".git").exists() else None
     common, git_dir = Path(lines[0]), Path(lines[1])
     if lines[0] != lines[0].encode("utf-8", "replace").decode():

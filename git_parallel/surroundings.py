@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from git_parallel.diagnosis import Finding
 from git_parallel.errors import ParallelError
+from git_parallel.finding import Finding
 from git_parallel.git import check_version
 from git_parallel.home import home_of
 from git_parallel.process import ask

@@ -184,3 +184,20 @@ def test_a_locked_worktree_that_is_out_of_reach_is_not_removed(repo: Repo, tmp_p
 
 def refusal_of_remove(repo: Repo, name: str) -> str:
     return normal(repo.parallel("remove", name, ok=1).stderr, repo.path.parent)
+
+
+def test_an_adoption_that_was_killed_is_explained_and_completed(repo: Repo, tmp_path: Path) -> None:
+    path = tmp_path / "fix"
+    repo.git("worktree", "add", "--quiet", path)
+    repo.parallel("adopt", path)
+    (repo.path / ".git" / "worktrees" / "fix" / "parallel-task").unlink()
+    (repo.path / ".git" / "parallel" / "fix").unlink()
+    (path / "draft.txt").write_text("draft\n")
+    assert normal(repo.parallel("doctor", ok=1).stdout, tmp_path) == (
+        "✗ fix: TMP/fix does not say that it is this task's; who adopted it was interrupted\n"
+        "↳ git parallel doctor --fix\n"
+    )
+    repo.parallel("doctor", "--fix")
+    assert repo.parallel("path", "fix").stdout == f"{path}\n"
+    assert (path / "draft.txt").read_text() == "draft\n"
+    assert "uncommitted" in repo.parallel("list").stdout

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from git_parallel import surroundings
-from git_parallel.repository import repository_at
+from git_parallel import diagnosis, surroundings
+from git_parallel.repository import find_repository, repository_at
 from tests.conftest import Repo, normal, run, until
 
 LONG_AGO_S = 300
@@ -189,6 +189,21 @@ def test_a_move_to_the_trash_that_was_killed_is_taken_back(repo: Repo, task: Rep
     doctor(repo, "--fix")
     assert repo.names() == ["x"]
     assert (task.path / "work.txt").read_text() == "work\n"
+
+
+def test_a_large_trash_is_named(repo: Repo, task: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    (task.path / "big.bin").write_bytes(bytes(1 << 20))
+    repo.write(".git/info/exclude", "big.bin\n")
+    repo.parallel("remove", "x")
+    monkeypatch.chdir(repo.path)
+    here = find_repository(repo.path)
+    assert diagnosis.findings(here) == []
+    monkeypatch.setattr(diagnosis, "LARGE", 1 << 20)
+    (finding,) = diagnosis.findings(here)
+    assert (finding.what, finding.matters) == ("the trash takes up 0.0 GiB", False)
+    monkeypatch.setattr(diagnosis, "MOST_COUNTED", 1)
+    (finding,) = diagnosis.findings(here)
+    assert finding.what == "the trash takes up more than 0.0 GiB"
 
 
 def test_an_interrupted_start_is_explained(repo: Repo, task: Repo) -> None:

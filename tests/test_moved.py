@@ -103,6 +103,17 @@ def test_a_moved_repository_is_led_back_from_inside_a_worktree_that_moved_along(
     is_whole(repo, inside)
 
 
+def test_a_worktree_says_that_its_repository_was_moved_away(whole: Repo, tmp_path: Path) -> None:
+    inside = home_of(whole) / "x"
+    repo = moved(whole, tmp_path / "away" / "renamed")
+    assert normal(repo.parallel("list", cwd=inside, ok=1).stderr, tmp_path) == (
+        "✗ the repository of TMP/pläce one/my répo.parallel/x is not in TMP/pläce one/my répo any"
+        " more\n↳ where it is now, git parallel list leads its worktrees back\n"
+    )
+    repo.parallel("list")
+    is_whole(repo, inside)
+
+
 def test_a_worktree_inside_the_main_one_moves_with_it(repo: Repo, tmp_path: Path) -> None:
     repo.git("worktree", "add", "--quiet", "-b", "x", ".claude/worktrees/x")
     repo.parallel("adopt", ".claude/worktrees/x")

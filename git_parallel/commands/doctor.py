@@ -11,8 +11,9 @@ import click
 
 from git_parallel import agent, output
 from git_parallel.commands import render
-from git_parallel.diagnosis import Finding, findings, ports
+from git_parallel.diagnosis import findings, ports
 from git_parallel.errors import ParallelError
+from git_parallel.finding import Finding
 from git_parallel.repository import Repository, find_repository
 from git_parallel.schema import Agent
 from git_parallel.surroundings import surroundings

@@ -129,7 +129,8 @@ def _foreign_row(worktree: Worktree) -> list[str]:
 
 def _trouble(worktree: Worktree) -> str:
     if not worktree.path.is_dir():
-        return ", its folder is gone"
+        away = "" if worktree.locked is not None else f" {output.HINT} git worktree prune"
+        return f", its folder is gone{away}"
     try:
         record = environment.record_of(worktree)
     except ParallelError as error:
