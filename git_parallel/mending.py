@@ -116,6 +116,7 @@ def part_from_original(repository: Repository) -> None:
             others = [one for known, one in store.load_tasks() if known.slug != folder.slug]
             if new := slot.retake(repository.key, folder.path, task, others):
                 folder.write_slot(new)
+        (store.state / relocation.FORMER).unlink(missing_ok=True)  # processes of the original
         relocation.remember(store, repository.common)
 
 

@@ -8,6 +8,7 @@ there git would work on these. Whatever is not known to be ours is left alone.
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ import msgspec
 from msgspec import Struct
 
 from git_parallel import slot
-from git_parallel.errors import ParallelError
 from git_parallel.records import write
 from git_parallel.store import Store
 from git_parallel.task import Task
 from git_parallel.worktree import Worktree, content, find_worktree
 
+FORMER = "former-keys"
 PARKED = ".git.parked"  # a worktree's `.git` while it rests in the trash
 
 
@@ -82,7 +83,7 @@ def settle(common: Path, main: Path | None) -> Settled:
     known = _remembered(store)
     if known and known.path == common:
         return Settled()
-    if known and _is_same(known.path, common):
+    if known and is_same(known.path, common):
         return Settled()  # reached by another name
     if known and _may_live(known, common):
         return Settled(copy_of=known.path)
@@ -94,6 +95,8 @@ def settle(common: Path, main: Path | None) -> Settled:
         if old_place(store) == common:
             return Settled()  # another command was faster
         repaired = mend(store, common, main, known.path if known else None)
+        if known and known.identity == _identity(common):
+            _remember_key(store, known.path)
         remember(store, common)
     return Settled(repaired=tuple(repaired))
 
@@ -119,12 +122,29 @@ def remember(store: Store, common: Path) -> None:
     write(store.state / "place", os.fsencode(f"{device} {inode} {common}"), durable=False)
 
 
+def key_of(common: Path) -> str:
+    """A short text that tells the repository with a git dir from others on this machine."""
+    return f"{zlib.crc32(os.fsencode(common)):08x}"
+
+
+def _remember_key(store: Store, old: Path) -> None:
+    """Keep what marks the processes that began before a move."""
+    keys = [*former_keys(store), key_of(old)]
+    write(store.state / FORMER, "\n".join(dict.fromkeys(keys)).encode(), durable=False)
+
+
+def former_keys(store: Store) -> list[str]:
+    """The keys that the repository had where it was before."""
+    return (content(store.state / FORMER) or "").split()
+
+
 def _identity(common: Path) -> tuple[int, int]:
     found = common.stat()
     return found.st_dev, found.st_ino
 
 
-def _is_same(one: Path, other: Path) -> bool:
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to the same file or folder, which exists."""
     try:
         return os.path.samefile(one, other)
     except OSError:
@@ -190,7 +210,7 @@ def _lead_back(
         admin = admin_of(path)
         if admin is None or admin.name != worktree.id:
             continue
-        if admin.is_dir() and not _is_same(admin, worktree.admin):
+        if admin.is_dir() and not is_same(admin, worktree.admin):
             continue  # another repository's
         tie(path, worktree.admin)
         return path
@@ -247,7 +267,7 @@ def _correct_journal(record: Path, common: Path, main: Path | None, old: Path | 
         rest = Path(".trash") / record.parent.name / "tree"
         found = [*places_now(tree, common, main, old)]
         found += [main.with_name(f"{main.name}.parallel") / rest] if main else []
-        own = next((place for place in found if place.exists() and not _is_same(place, tree)), None)
+        own = next((place for place in found if place.exists() and not is_same(place, tree)), None)
         if own is None and others:
             return  # what lies there is the original's, and whatever is here was only its name
         tree = own or tree
@@ -265,62 +285,4 @@ def _correct_journal(record: Path, common: Path, main: Path | None, old: Path | 
 def _is_of_living(admin: Path, common: Path) -> bool:
     """Whether an admin folder was one of another repository, which is still there."""
     other = admin.parent.parent
-    return (other / "HEAD").exists() and not _is_same(other, common)
-
-
-def reconnect(folder: Path) -> bool:
-    """Mend from inside a worktree, where git finds no repository any more; whether that did it."""
-    top = next((place for place in (folder, *folder.parents) if (place / ".git").is_file()), None)
-    lost = admin_of(top) if top else None
-    if top is None or lost is None or lost.exists() or lost.parent.name != "worktrees":
-        return False
-    for common in _places_of(lost.parent.parent, top):
-        if (common / "worktrees" / lost.name / "gitdir").is_file():
-            settle(common, common.parent if common.name == ".git" else None)
-            if lost_no_more(top):
-                return True
-    return False
-
-
-def lost_no_more(top: Path) -> bool:
-    """Whether a worktree's `.git` leads to an admin folder."""
-    admin = admin_of(top)
-    return admin is not None and admin.is_dir()
-
-
-def _places_of(old: Path, top: Path) -> Iterator[Path]:
-    """Where a git dir may be now that was at `old`, seen from a worktree that moved with it."""
-    for above in top.parents:
-        for taken in range(1, len(old.parts)):
-            yield above / Path(*old.parts[-taken:])
-
-
-def cut_off(folder: Path) -> ParallelError | None:
-    """The error for a worktree whose repository is not where its `.git` file says, if it is one."""
-    top = next((place for place in (folder, *folder.parents) if (place / ".git").is_file()), None)
-    lost = admin_of(top) if top else None
-    if lost is None or lost.exists() or lost.parent.name != "worktrees":
-        return None
-    return ParallelError(
-        f"the repository of {top} is not in {shown(lost.parent.parent)} any more",
-        hint="where it is now, git parallel list leads its worktrees back",
-    )
-
-
-def refuse_copied(top: Path, admin: Path) -> None:
-    """Raise ParallelError in a copy of a worktree: git would work on the original's branch there.
-    A worktree that was moved by hand is registered where it is now, as git does it a day later.
-    """
-    named = content(admin / "gitdir")
-    if named is None or named == str(top / ".git") or admin_of(top) != admin:
-        return
-    original = Path(os.path.normpath(admin / named)).parent
-    if _is_same(original, top):
-        return
-    if admin_of(original) is None:
-        tie(top, admin)
-        return
-    raise ParallelError(
-        f"{top} is a copy of the worktree {original}, and git would work on that one's branch here",
-        hint="in the copied repository, git parallel doctor --fix makes it one of its own",
-    )
+    return (other / "HEAD").exists() and not is_same(other, common)

@@ -3,13 +3,12 @@
 import contextlib
 import functools
 import os
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import config, early, relocation
+from git_parallel import config, early, inside, relocation
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, check_version
 from git_parallel.history import History
@@ -109,11 +108,16 @@ class Repository:
     @property
     def key(self) -> str:
         """A short text that tells this repository from others on this machine."""
-        return f"{zlib.crc32(os.fsencode(self.common)):08x}"
+        return relocation.key_of(self.common)
 
     def tag(self, slug: str, run: int) -> str:
         """What marks the processes of a run."""
         return f"{self.key}/{slug}/{run}"
+
+    def tags(self, slug: str, run: int) -> list[str]:
+        """The same, and what marked them where this repository was before it was moved."""
+        before = [] if self.settled.copy_of else relocation.former_keys(self.store)
+        return [f"{key}/{slug}/{run}" for key in (self.key, *before)]
 
     def branches(self, *patterns: str) -> dict[str, Branch]:
         """The refs that match the patterns (all branches, if none is given), by their full name."""
@@ -274,16 +278,16 @@ def find_repository(folder: Path) -> Repository:
         answer = Git(folder, os.environ).run(*early.WHERE, ok=(0, 128, 129))
         lines = answer.out.splitlines()
         if len(lines) < 3:
-            if relocation.reconnect(folder):
+            if inside.reconnect(folder):
                 return find_repository(folder)
-            raise relocation.cut_off(folder) or _not_found(folder, answer.err)
+            raise inside.cut_off(folder) or _not_found(folder, answer.err)
     top = Path(lines[3]) if len(lines) > 3 and (Path(lines[3]) / ".git").exists() else None
     common, git_dir = Path(lines[0]), Path(lines[1])
     if lines[0] != lines[0].encode("utf-8", "replace").decode():
         raise ParallelError(f"the path of this repository is not UTF-8: {lines[0]}")
     repository = _seen_from(top, common=common, git_dir=git_dir, bare=lines[2] == "true")
     if repository.top and repository.git_dir != common:
-        relocation.refuse_copied(repository.top, repository.git_dir)
+        inside.refuse_copied(repository.top, repository.git_dir)
     if not repository.store.exists:
         check_version(repository.git)
     repository.settled = relocation.settle(common, repository.main)

@@ -2,14 +2,17 @@
 explained; and whatever was in them is still somewhere.
 """
 
+import json
 import os
 import shutil
+import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, normal, run
+from tests.conftest import Repo, normal, run, until
 
 
 @pytest.fixture
@@ -255,6 +258,36 @@ def test_a_repository_reached_by_a_link_is_neither_moved_nor_copied(
     linked = Repo(tmp_path / "link" / whole.path.name)
     assert linked.parallel("list").stderr == ""
     assert (whole.state / "place").read_bytes() == before
+
+
+def test_what_runs_is_still_known_after_a_move(whole: Repo, tmp_path: Path) -> None:
+    hold = "until test -e $HOME/go; do sleep 0.05; done"
+    whole.parallel("start", "live", "--no-bootstrap", "--", "sh", "-c", hold)
+    record = whole.state / "tasks" / "live" / "run-1.json"
+    until(lambda: json.loads(record.read_text())["phase"] == "running")
+    runner = int(until(lambda: json.loads(record.read_text())["pid"]))
+    whole.path.parent.rename(tmp_path / "two")
+    repo = Repo(tmp_path / "two" / whole.path.name)
+    assert repo.task("live")["status"] == "running"
+    os.kill(runner, signal.SIGKILL)
+    until(lambda: repo.task("live")["status"] == "lost")
+    assert "still runs (git parallel stop live)" in repo.parallel("remove", "live", ok=1).stderr
+    assert "ended sh" in repo.parallel("stop", "live").stderr
+    repo.parallel("remove", "live")
+
+
+def test_a_repository_that_came_whole_from_another_disk_is_led_back(
+    whole: Repo, tmp_path: Path
+) -> None:
+    disk = Path("/dev/shm")
+    if not os.access(disk, os.W_OK) or disk.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.TemporaryDirectory(dir=disk) as other:
+        for part in (whole.path, home_of(whole)):
+            shutil.move(part, other)
+        repo = Repo(Path(other) / whole.path.name)
+        assert "1 worktree led back" in repo.parallel("list").stderr
+        is_whole(repo, home_of(repo) / "x")
 
 
 def broken(repo: Repo) -> tuple[str, str]:
