@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from git_parallel import mending, runner
 from git_parallel.finding import FIX, Finding
 from git_parallel.overview import TaskView
+from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.task import Status
 from git_parallel.worktree import Worktree
@@ -39,6 +41,13 @@ def of_task(repository: Repository, view: TaskView) -> Iterator[Finding]:
 def _worktree(repository: Repository, view: TaskView) -> Iterator[Finding]:
     name, worktree = view.task.name, view.worktree
     if worktree and worktree.intact:
+        if rival := rival_of(worktree, Path(view.task.path)):
+            yield Finding(
+                kind="rivals",
+                what=f"{name}: {view.trouble}",
+                why="one is a copy, and git works on the same branch from both",
+                command=f"move the copy away, then: git worktree repair '{rival}'",
+            )
         return
     if worktree and worktree.path.is_dir():
         yield Finding(

@@ -216,6 +216,8 @@ def _trouble(
         return f"its worktree {worktree.path} is gone"
     if not worktree.intact:
         return f"{worktree.path}/.git does not lead back to this repository"
+    if rival := relocation.rival_of(worktree, Path(task.path)):
+        return f"{worktree.path} and {rival} both say that they are its worktree"
     if branch is None:
         return f"its branch {task.branch} is gone{_renamed(task, worktree)}"
     return "" if has_target else f"its target {task.target} is gone"

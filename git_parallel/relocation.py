@@ -72,6 +72,16 @@ def is_of_others(path: Path, common: Path) -> bool:
     return True
 
 
+def rival_of(worktree: Worktree, recorded: Path) -> Path | None:
+    """Where a task's worktree was made, if that still says that it is the worktree, which git has
+    somewhere else: one of them is a copy, and git takes the one that it was last called in (2.39).
+    """
+    if worktree.path == recorded or is_same(worktree.path, recorded):
+        return None
+    admin = admin_of(recorded)
+    return recorded if admin and is_same(admin, worktree.admin) else None
+
+
 def settle(common: Path, main: Path | None) -> Settled:
     """Mend what a move of the repository broke, the first time that we are called where it is now.
 

@@ -67,6 +67,7 @@ def test_a_lock_of_a_git_that_died_is_put_aside(repo: Repo, task: Repo) -> None:
     task.commit("more.txt", "more\n")
 
 
+@pytest.mark.slow
 def test_a_lock_is_left_alone_while_somebody_is_in_the_worktree(repo: Repo, task: Repo) -> None:
     lock = repo.path / ".git" / "worktrees" / "x" / "index.lock"
     lock.touch()
@@ -79,6 +80,7 @@ def test_a_lock_is_left_alone_while_somebody_is_in_the_worktree(repo: Repo, task
     repo.parallel("stop", "y")
 
 
+@pytest.mark.slow
 def test_ports_of_a_repository_that_is_gone_are_given_back(
     repo: Repo, task: Repo, tmp_path: Path
 ) -> None:
@@ -107,6 +109,7 @@ def test_ports_of_a_repository_that_is_gone_are_given_back(
     assert {p.name for p in registry.iterdir()} == {"lock", mine}
 
 
+@pytest.mark.slow
 def test_hooks_that_husky_shadows_are_explained(repo: Repo, task: Repo) -> None:
     repo.write(".husky/_/post-merge", "#!/bin/sh\n")
     repo.git("config", "core.hooksPath", ".husky/_")
@@ -124,6 +127,7 @@ def test_hooks_that_husky_shadows_are_explained(repo: Repo, task: Repo) -> None:
     assert doctor(repo) == WELL
 
 
+@pytest.mark.slow
 def test_a_line_in_a_hook_follows_a_repository_that_was_moved(
     repo: Repo, task: Repo, tmp_path: Path
 ) -> None:
@@ -215,6 +219,7 @@ def test_an_interrupted_start_is_explained(repo: Repo, task: Repo) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_home_below_the_git_dir_is_named_where_a_tool_breaks_there(
     repo: Repo, task: Repo
 ) -> None:

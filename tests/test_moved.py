@@ -84,6 +84,7 @@ def test_a_repository_that_was_moved_without_its_home_is_led_back(
     assert (home / "gone" / "old.txt").read_text() == "old\n"
 
 
+@pytest.mark.slow
 def test_a_repository_and_its_home_that_were_renamed_are_led_back(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -221,6 +222,7 @@ def test_doctor_makes_a_copy_with_its_home_one_of_its_own(whole: Repo, tmp_path:
     assert (home_of(whole) / "gone" / "old.txt").read_text() == "old\n"
 
 
+@pytest.mark.slow
 def test_doctor_parts_a_copy_without_its_home_from_the_original(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -239,6 +241,44 @@ def test_doctor_parts_a_copy_without_its_home_from_the_original(
     is_whole(whole, home_of(whole) / "x")
 
 
+def test_a_copy_of_a_worktree_that_git_took_for_it_is_not_removed_as_the_task(
+    whole: Repo, tmp_path: Path
+) -> None:
+    path = home_of(whole) / "x"
+    shutil.copytree(path, tmp_path / "copied x", symlinks=True)
+    admin = whole.path / ".git" / "worktrees" / "x"
+    (admin / "gitdir").write_text(f"{tmp_path / 'copied x'}/.git\n")  # as git does it after a day
+    both = "TMP/copied x and TMP/pläce one/my répo.parallel/x both say that they are its worktree"
+    assert broken(whole) == (
+        "▲ x is not whole ↳ git parallel doctor --fix",
+        f"✗ x: {both}; one is a copy, and git works on the same branch from both\n"
+        "↳ move the copy away, then: git worktree repair 'TMP/pläce one/my répo.parallel/x'\n",
+    )
+    (path / "draft.txt").unlink()
+    (tmp_path / "copied x" / "draft.txt").unlink()
+    assert both in normal(whole.parallel("remove", "x", ok=1).stderr, tmp_path)
+    (path / "draft.txt").write_text("draft\n")
+    (tmp_path / "copied x").rename(tmp_path / "away")
+    whole.git("worktree", "repair", path)
+    whole.parallel("list")
+    is_whole(whole, path)
+
+
+@pytest.mark.slow
+def test_a_copy_with_a_worktree_inside_it_becomes_its_own(repo: Repo, tmp_path: Path) -> None:
+    repo.git("worktree", "add", "--quiet", "-b", "x", ".claude/worktrees/x")
+    repo.parallel("adopt", ".claude/worktrees/x")
+    Repo(repo.path / ".claude/worktrees/x").commit("work.txt", "work\n", "work")
+    (repo.path / ".claude/worktrees/x/draft.txt").write_text("draft\n")
+    shutil.copytree(repo.path, tmp_path / "copy", symlinks=True)
+    copy, before = Repo(tmp_path / "copy"), snapshot(repo.path)
+    told = copy.parallel("list", cwd=copy.path / ".claude/worktrees/x", ok=1).stderr
+    assert "is a copy of the worktree " in told
+    copy.parallel("doctor", "--fix")
+    is_whole(copy, copy.path / ".claude/worktrees/x")
+    assert snapshot(repo.path) == before
+
+
 def test_a_copy_takes_nothing_when_its_original_was_moved_meanwhile(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -250,6 +290,7 @@ def test_a_copy_takes_nothing_when_its_original_was_moved_meanwhile(
     is_whole(now, home / "x")
 
 
+@pytest.mark.slow
 def test_a_repository_reached_by_a_link_is_neither_moved_nor_copied(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -276,6 +317,7 @@ def test_what_runs_is_still_known_after_a_move(whole: Repo, tmp_path: Path) -> N
     repo.parallel("remove", "live")
 
 
+@pytest.mark.slow
 def test_a_repository_that_came_whole_from_another_disk_is_led_back(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -314,6 +356,7 @@ def test_a_worktree_that_was_deleted_by_hand_is_made_again_with_what_was_staged(
     assert (path / "work.txt").read_text() == "work\n"
 
 
+@pytest.mark.slow
 def test_a_worktree_that_was_deleted_and_pruned_is_made_again_from_its_branch(
     whole: Repo,
 ) -> None:
@@ -326,6 +369,7 @@ def test_a_worktree_that_was_deleted_and_pruned_is_made_again_from_its_branch(
     assert (whole.path / ".git" / "parallel" / "x").resolve() == path.resolve()
 
 
+@pytest.mark.slow
 def test_a_home_that_vanished_is_explained_and_its_tasks_can_be_removed_and_undone(
     whole: Repo,
 ) -> None:
@@ -339,6 +383,7 @@ def test_a_home_that_vanished_is_explained_and_its_tasks_can_be_removed_and_undo
     assert (home_of(whole) / "x" / "work.txt").read_text() == "work\n"
 
 
+@pytest.mark.slow
 def test_a_locked_worktree_that_is_not_there_is_not_made_again(whole: Repo) -> None:
     path = home_of(whole) / "x"
     whole.git("worktree", "lock", path)
@@ -391,6 +436,7 @@ def test_a_worktree_whose_git_file_is_broken_is_tied_again(whole: Repo) -> None:
     is_whole(whole, path)
 
 
+@pytest.mark.slow
 def test_other_worktrees_survive_prune_and_repair_by_others(whole: Repo, tmp_path: Path) -> None:
     whole.path.parent.rename(tmp_path / "two")
     repo = Repo(tmp_path / "two" / whole.path.name)
