@@ -31,12 +31,13 @@ COMMANDS = {
     "cleanup": "move merged worktrees to the trash",
     "remove": "move tasks to the trash",
     "undo": "bring a task back from the trash",
+    "adopt": "make a worktree of somebody else's a task",
     "bootstrap": "make a worktree usable, or bring it up to date",
     "trust": "approve the commands that this project brings",
     "init": "install the hooks in this repository",
     "hooks": "install, uninstall or inspect the hooks",
     "config": "show the configuration and where each key comes from",
-    "doctor": "see what would keep agents from working here",
+    "doctor": "see what is wrong here, and mend it",
     "demo": "see the whole story on a throw-away repository",
 }
 

@@ -11,9 +11,10 @@ from msgspec import Struct
 from git_parallel import early, slot
 from git_parallel.draft import Draft, Request, draft_of, refuse_taken_name
 from git_parallel.errors import GitError, ParallelError
+from git_parallel.home import hide_home
 from git_parallel.lock import Lock
 from git_parallel.records import Making
-from git_parallel.repository import Repository, hide
+from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, TaskName, parse_name, same_name, slug_of
 from git_parallel.worktree import Worktree
@@ -150,7 +151,7 @@ def _make(
     path = Path(task.path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _hide_home(repository, path.parent)
+        hide_home(repository, path.parent)
     except OSError as error:
         raise ParallelError(f"{path.parent} can't be made: {error.strerror}") from error
     with repository.store.locked():
@@ -161,14 +162,6 @@ def _make(
     repository.fill(worktree, tip, settings)
     repository.store.link(task.slug, path)
     return worktree
-
-
-def _hide_home(repository: Repository, home: Path) -> None:
-    """A home inside the main worktree must not show there as untracked."""
-    main = repository.main
-    if main is None or not home.is_relative_to(main) or home.is_relative_to(repository.common):
-        return
-    hide(repository.common, f"/{home.relative_to(main)}/")
 
 
 @contextlib.contextmanager

@@ -2,14 +2,15 @@
 target, its home.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel.errors import ParallelError
+from git_parallel.errors import GitError, ParallelError
 from git_parallel.home import home_of
-from git_parallel.repository import Branch, Repository, check_branch_name
+from git_parallel.repository import Branch, Repository
 from git_parallel.task import Task, TaskName, parse_name, same_name
 
 BRANCH_PREFIX = "parallel/"
@@ -56,14 +57,14 @@ def draft_of(
     tasks = [task for _, task in repository.store.load_tasks()]
     refuse_taken_name(tasks, name)  # after the branches: a start under way claims first
     branch = request.branch or BRANCH_PREFIX + name
-    check_branch_name(repository, branch)
-    target = _target(repository, request, branches, settings, default_target)
+    _check_branch_name(repository, branch)
+    target = target_of(repository, request, branches, settings, default_target)
     if target == branch:
         raise ParallelError(f"`{branch}` can't be merged into itself", hint="--target BRANCH")
     existing = branches.get(f"refs/heads/{branch}")
     if existing:
         _refuse_existing(existing, branch, request)
-        base = _fork_of(repository, existing.tip, branches[f"refs/heads/{target}"].tip)
+        base = fork_of(repository, existing.tip, branches[f"refs/heads/{target}"].tip)
     else:
         _refuse_colliding(branch, branches)
         base = _start(repository, request.start_point, branches)
@@ -86,13 +87,14 @@ def _start(repository: Repository, start_point: str | None, branches: Mapping[st
         ) from error
 
 
-def _target(
+def target_of(
     repository: Repository,
     request: Request,
     branches: Mapping[str, Branch],
     settings: Mapping[str, str],
     configured: str | None,
 ) -> str:
+    """The branch to merge into: asked for, implied or likely; raises ParallelError."""
     if request.target:
         name = request.target.removeprefix("refs/heads/")
         if f"refs/heads/{name}" not in branches:
@@ -112,6 +114,18 @@ def _target(
     if not branches:
         _start(repository, None, branches)
     raise ParallelError("it is not clear which branch to merge into", hint="--target BRANCH")
+
+
+def _check_branch_name(repository: Repository, branch: str) -> None:
+    """Raise ParallelError unless git allows that name for a branch."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", branch):
+        return
+    try:
+        repository.git.run("check-ref-format", "--branch", branch)
+    except GitError as error:
+        raise ParallelError(
+            f"`{branch}` can't be a branch name", hint="git help check-ref-format"
+        ) from error
 
 
 def _refuse_existing(existing: Branch, branch: str, request: Request) -> None:
@@ -143,7 +157,8 @@ def _refuse_colliding(branch: str, branches: Mapping[str, Branch]) -> None:
             raise ParallelError(f"a branch {short} exists already", hint="--branch ANOTHER")
 
 
-def _fork_of(repository: Repository, tip: str, target: str) -> str:
+def fork_of(repository: Repository, tip: str, target: str) -> str:
+    """Where a branch left its target; its tip, where they have nothing in common."""
     found = repository.git.run("merge-base", tip, target, ok=(0, 1)).out.strip()
     return found or tip
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from git_parallel.repository import Repository
+from git_parallel.repository import Repository, hide
 
 
 def home_of(repository: Repository, settings: Mapping[str, str]) -> Path:
@@ -20,6 +20,28 @@ def home_of(repository: Repository, settings: Mapping[str, str]) -> Path:
     data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     name = main.name if main else repository.common.name.removesuffix(".git")
     return Path(data) / "git-parallel" / f"{name or 'repository'}-{repository.key}"
+
+
+def hide_home(repository: Repository, home: Path) -> None:
+    """Keep a home inside the main worktree from showing there as untracked; raises OSError."""
+    main = repository.main
+    if main is None or not home.is_relative_to(main) or home.is_relative_to(repository.common):
+        return
+    hide(repository.common, f"/{home.relative_to(main)}/")
+
+
+def resting_home(repository: Repository, path: Path) -> Path:
+    """The folder whose trash a worktree goes to: the home, wherever an adopted or a moved worktree
+    stands; where that is on another file system, the folder around it, as a rename must do.
+    """
+    home = home_of(repository, repository.settings())
+    if path.parent == home:
+        return home
+    ground = next(folder for folder in (home, *home.parents) if folder.exists())
+    if ground.stat().st_dev != path.stat().st_dev or not os.access(ground, os.W_OK | os.X_OK):
+        return path.parent
+    hide_home(repository, home)
+    return home
 
 
 def _is_submodule(repository: Repository) -> bool:

@@ -143,6 +143,7 @@ def _install(repository: Repository, folder: Path, name: str) -> HookState:
         _write_script(hook, text)
         return HookState(name, hook, True, "the hook is ours", True)
     if _is_shell_script(hook):
+        _drop_lines(hook)
         _add_line(hook, _call(repository, name))
         return HookState(name, hook, True, "a line in the hook that was there", True)
     _put_aside(hook)
@@ -170,6 +171,15 @@ def _add_line(hook: Path, line: str) -> None:
     _replace_content(hook, first + b"\n" + os.fsencode(line) + b"\n" + rest)
 
 
+def _drop_lines(hook: Path) -> None:
+    """Take our line out of a hook, wherever it leads."""
+    content = hook.read_bytes()
+    lines = content.splitlines(keepends=True)
+    kept = b"".join(line for line in lines if not line.rstrip().endswith(MARK.encode()))
+    if kept != content:
+        _replace_content(hook, kept)
+
+
 def _replace_content(hook: Path, content: bytes) -> None:
     import shutil
 
@@ -194,9 +204,11 @@ def state_of(repository: Repository, folder: Path, name: str) -> HookState:
     content = _text(hook)
     if content.startswith(SHIM_HEAD):
         return HookState(name, hook, os.access(hook, os.X_OK), "the hook is ours")
-    reached = (repository.store.state / "hooks" / name).exists()
+    ours = repository.store.state / "hooks" / name
+    if MARK in content and shlex.quote(str(ours)) not in content:
+        return HookState(name, hook, False, "its line leads to where this repository was")
     if MARK in content:
-        found = reached and os.access(hook, os.X_OK)
+        found = ours.exists() and os.access(hook, os.X_OK)
         return HookState(name, hook, found, "a line in the hook that was there")
     if "pre-commit" in content and MARK in _text(folder / f"{name}.legacy"):
         return HookState(name, hook, True, "pre-commit runs it")
@@ -247,8 +259,6 @@ def _uninstall(repository: Repository, folder: Path, name: str) -> HookState:
         legacy.unlink()
         return HookState(name, hook, False, "removed from pre-commit's hook", True)
     if MARK in _text(hook):
-        lines = hook.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not line.rstrip().endswith(MARK.encode())]
-        _replace_content(hook, b"".join(kept))
+        _drop_lines(hook)
         return HookState(name, hook, False, "our line is out of it", True)
     return HookState(name, hook, False, found.how)

@@ -64,7 +64,9 @@ class Entry:
 
 
 def entries(repository: Repository) -> list[Entry]:
-    """What rests in the trash and can be read, the newest last."""
+    """What rests in the trash and can be read, the newest last; not what a copy of a repository has
+    of the original's trash.
+    """
     try:
         names = sorted(os.listdir(repository.store.trash))
     except FileNotFoundError:
@@ -73,7 +75,8 @@ def entries(repository: Repository) -> list[Entry]:
     for name in names:
         folder = repository.store.trash / name
         with contextlib.suppress(ParallelError):  # that one stays where it is: see `damaged`
-            if journal := records.find_record(folder / JOURNAL, Journal):
+            journal = records.find_record(folder / JOURNAL, Journal)
+            if journal and is_ours(repository, journal):
                 found.append(Entry(repository, folder, journal))
     return sorted(found, key=lambda entry: entry.journal.moved)
 
@@ -87,3 +90,13 @@ def damaged(repository: Repository) -> list[ParallelError]:
         except (FileNotFoundError, ParallelError) as error:
             found += [error] if isinstance(error, ParallelError) else []
     return found
+
+
+def is_ours(repository: Repository, journal: Journal) -> bool:
+    """Whether what a journal tells of belongs to this repository, not to one it was copied from."""
+    if journal.admin is None:
+        return True
+    common = Path(journal.admin).parent.parent
+    with contextlib.suppress(OSError):
+        return common == repository.common or os.path.samefile(common, repository.common)
+    return False

@@ -4,13 +4,15 @@ What follows from commits alone is remembered (see facts.py); what follows from 
 asked anew each time.
 """
 
+import contextlib
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import early, environment, events
+from git_parallel import early, environment, events, relocation
 from git_parallel.changes import breaches, excesses
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Evidence
@@ -40,6 +42,7 @@ class TaskView(Struct, frozen=True, kw_only=True):
     notice: Notice | None
     environment: environment.Record | None
     trouble: str
+    broken: bool
     breaches: tuple[str, ...]
 
     @property
@@ -124,6 +127,7 @@ def look(
     dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
     views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
     known = {folder.slug for folder in repository.store.folders()}
+    _correct_addresses(repository, [w for w in worktrees if w.slug in known])
     foreign = [w for w in worktrees if w.slug not in known]
     return Overview(repository, views, foreign, damaged)
 
@@ -162,6 +166,20 @@ def _branches(repository: Repository, tasks: Sequence[Task]) -> dict[str, Branch
     return branches
 
 
+def _correct_addresses(repository: Repository, worktrees: Sequence[Worktree]) -> None:
+    """Have the addresses follow worktrees that somebody moved; what can't be done now, a later
+    command does.
+    """
+    store = repository.store
+    stale = [w for w in worktrees if w.slug and not store.leads(w.slug, w.path) and w.intact]
+    if not stale or not os.access(store.parallel, os.W_OK):
+        return
+    with contextlib.suppress(ParallelError, OSError), store.locked(wait_s=0.0):
+        for worktree in stale:
+            if worktree.slug and store.folder(worktree.slug).record.exists():
+                store.link(worktree.slug, worktree.path)
+
+
 def _view(
     folder: TaskFolder,
     task: Task,
@@ -176,7 +194,8 @@ def _view(
     tip = branch.tip if branch else None
     known = facts.get(task.slug)
     prepared, unready = _environment(worktree)
-    trouble = _trouble(task, worktree, branch, has_target=target is not None) or unready
+    broken = _trouble(task, worktree, branch, has_target=target is not None)
+    trouble = broken or unready
     log = folder.log(run.number) if run and alive else None
     status, reason = status_of(
         run,
@@ -206,6 +225,7 @@ def _view(
         notice=folder.notice,
         environment=prepared,
         trouble=trouble,
+        broken=bool(broken) and not alive and folder.making is None,
         breaches=(*_broken(task, known), *(run.meddled if run else ())),
     )
 
@@ -242,15 +262,26 @@ def _environment(worktree: Worktree | None) -> tuple[environment.Record | None, 
 def _trouble(
     task: Task, worktree: Worktree | None, branch: Branch | None, *, has_target: bool
 ) -> str:
+    if worktree is None and (admin := relocation.admin_of(Path(task.path))):
+        return f"its worktree {task.path} belongs to {relocation.shown(admin.parent.parent)}"
     if worktree is None:
         return f"its worktree {task.path} is gone"
     if not worktree.path.is_dir():
         return f"its worktree {worktree.path} is gone"
     if not worktree.intact:
         return f"{worktree.path}/.git does not lead back to this repository"
+    if rival := relocation.rival_of(worktree, Path(task.path)):
+        return f"{worktree.path} and {rival} both say that they are its worktree"
     if branch is None:
-        return f"its branch {task.branch} is gone"
+        return f"its branch {task.branch} is gone{_renamed(task, worktree)}"
     return "" if has_target else f"its target {task.target} is gone"
+
+
+def _renamed(task: Task, worktree: Worktree) -> str:
+    """What its branch is called now, where somebody renamed it: HEAD follows that."""
+    if worktree.branch in (None, f"refs/heads/{task.branch}"):
+        return ""
+    return f", its worktree is on {worktree.branch.removeprefix('refs/heads/')}"
 
 
 def _dirty(repository: Repository, worktrees: Sequence[Worktree | None]) -> dict[str, int | None]:

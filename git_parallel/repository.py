@@ -3,15 +3,13 @@
 import contextlib
 import functools
 import os
-import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import config, early
-from git_parallel.errors import GitError, ParallelError
+from git_parallel import config, early, inside, relocation
+from git_parallel.errors import ParallelError
 from git_parallel.git import AS_THEY_ARE, Git, check_version
 from git_parallel.history import History
 from git_parallel.hook_files import has_hook
@@ -52,6 +50,7 @@ class Repository:
         self.bare = bare
         self.store = Store(common / "parallel")
         self._short: dict[str, str] = {}
+        self.settled = relocation.Settled()
 
     @property
     def main(self) -> Path | None:
@@ -73,8 +72,10 @@ class Repository:
             return None
         return main if (main / pointer).resolve() == self.common.resolve() else None
 
-    def remember_main(self) -> None:
-        """Keep where the main worktree is, where its git dir lies elsewhere."""
+    def remember_place(self) -> None:
+        """Keep where the git dir is and, where that is elsewhere, the main worktree."""
+        if not self.settled.copy_of:
+            relocation.remember(self.store, self.common)
         if self.main and self.git_dir == self.common and self.common.parent != self.main:
             (self.store.state / "main").write_bytes(os.fsencode(self.main))
 
@@ -83,7 +84,8 @@ class Repository:
         HEAD is no checkout, and for a main worktree whose git dir lies elsewhere.
         """
         if not place or Path(place) != self.common:
-            return Path(place) if place else None
+            others = not place or relocation.is_of_others(Path(place), self.common)
+            return None if others else Path(place)
         if self.main:
             return self.main
         asked = self.git.run("config", "--type=bool", "core.bare", ok=(0, 1))
@@ -109,11 +111,16 @@ class Repository:
     @property
     def key(self) -> str:
         """A short text that tells this repository from others on this machine."""
-        return f"{zlib.crc32(os.fsencode(self.common)):08x}"
+        return relocation.key_of(self.common)
 
     def tag(self, slug: str, run: int) -> str:
         """What marks the processes of a run."""
         return f"{self.key}/{slug}/{run}"
+
+    def tags(self, slug: str, run: int) -> list[str]:
+        """The same, and what marked them where this repository was before it was moved."""
+        before = [] if self.settled.copy_of else relocation.former_keys(self.store)
+        return [f"{key}/{slug}/{run}" for key in (self.key, *before)]
 
     def branches(self, *patterns: str) -> dict[str, Branch]:
         """The refs that match the patterns (all branches, if none is given), by their full name."""
@@ -136,7 +143,13 @@ class Repository:
         return frozenset(commit for commit, words in entries if MADE_HERE.match(words))
 
     def worktrees(self) -> list[Worktree]:
-        """The linked worktrees, in the order of their ids; a broken admin folder is left out."""
+        """The linked worktrees, in the order of their ids; a broken admin folder is left out, and
+        so is one that was copied with the repository and leads to the original's worktree.
+        """
+        return [w for w in self.admins() if not relocation.is_of_others(w.path, self.common)]
+
+    def admins(self) -> list[Worktree]:
+        """What every admin folder that can be read says, true or not."""
         folder = self.common / "worktrees"
         try:
             names = sorted(os.listdir(folder))
@@ -269,14 +282,19 @@ def find_repository(folder: Path) -> Repository:
         answer = Git(folder, os.environ).run(*early.WHERE, ok=(0, 128, 129))
         lines = answer.out.splitlines()
         if len(lines) < 3:
-            raise _not_found(folder, answer.err)
+            if inside.reconnect(folder):
+                return find_repository(folder)
+            raise inside.cut_off(folder) or _not_found(folder, answer.err)
     top = Path(lines[3]) if len(lines) > 3 and (Path(lines[3]) / ".git").exists() else None
     common, git_dir = Path(lines[0]), Path(lines[1])
     if lines[0] != lines[0].encode("utf-8", "replace").decode():
         raise ParallelError(f"the path of this repository is not UTF-8: {lines[0]}")
     repository = _seen_from(top, common=common, git_dir=git_dir, bare=lines[2] == "true")
+    if repository.top and repository.git_dir != common:
+        inside.refuse_copied(repository.top, repository.git_dir)
     if not repository.store.exists:
         check_version(repository.git)
+    repository.settled = relocation.settle(common, repository.main)
     return repository
 
 
@@ -313,15 +331,3 @@ def hide(common: Path, line: str) -> None:
     exclude.parent.mkdir(exist_ok=True)
     with open(exclude, "ab") as file:  # appended, so that nobody's change at the same time is lost
         file.write(b"\n" * (known[-1:] not in (b"", b"\n")) + os.fsencode(f"{line}\n"))
-
-
-def check_branch_name(repository: Repository, branch: str) -> None:
-    """Raise ParallelError unless git allows that name for a branch."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*)*", branch):
-        return
-    try:
-        repository.git.run("check-ref-format", "--branch", branch)
-    except GitError as error:
-        raise ParallelError(
-            f"`{branch}` can't be a branch name", hint="git help check-ref-format"
-        ) from error

@@ -141,19 +141,19 @@ def stop(repository: Repository, folder: TaskFolder, run: Run | None) -> tuple[s
     could not end itself. Raises ParallelError where something can't be ended.
     """
     number = run.number if run else 0
-    tag = repository.tag(folder.slug, number)
+    tags = repository.tags(folder.slug, number)
     limit = time.monotonic() + tree.GRACE_S + tree.KILL_WAIT_S
     while folder.alive and time.monotonic() < limit:
         fresh = folder.last_run()
         if fresh and fresh.pid:
-            tree.ask_to_stop(fresh.pid, tag)
+            any(tree.ask_to_stop(fresh.pid, tag) for tag in tags)
         elif not fresh:
             break
         time.sleep(0.05)
     last = folder.last_run()
     # A runner that has ended its run tidies up still, and git must not be killed at that.
     spare = last.pid if last and last.result else None
-    ended = tree.end(lambda: tree.tagged(tag, spare=spare))
+    ended = tree.end(lambda: [p for tag in tags for p in tree.tagged(tag, spare=spare)])
     lock = Lock.take(folder.lock, wait_s=1.0)
     if lock is None:
         raise ParallelError(f"the runner of `{folder.slug}` can't be ended")
@@ -170,8 +170,8 @@ def leftovers(repository: Repository, folder: TaskFolder, run: Run | None) -> li
     """The processes of a run whose runner is dead, as whoever calls has made sure."""
     if run is None:
         return []
-    found = tree.tagged(repository.tag(folder.slug, run.number))
-    return [tree.describe(p) for p in found]
+    tags = repository.tags(folder.slug, run.number)
+    return [tree.describe(p) for tag in tags for p in tree.tagged(tag)]
 
 
 def refresh_index(repository: Repository, folder: TaskFolder, began: float) -> None:

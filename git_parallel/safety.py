@@ -17,6 +17,7 @@ from msgspec import Struct
 from git_parallel import environment, files, submodules, tree
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, clean_environment, status_path
+from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
 from git_parallel.schema import Regenerable
@@ -96,6 +97,8 @@ def _identity(subject: Subject) -> Iterator[str]:
         yield f"{worktree.path} is not a worktree of a task"
     elif not worktree.intact:
         yield f"{worktree.path}/.git does not lead back to this repository (git worktree repair)"
+    elif rival := rival_of(worktree, Path(subject.task.path)):
+        yield f"{worktree.path} and {rival} both say that they are its worktree"
 
 
 def _lock(subject: Subject) -> Iterator[str]:

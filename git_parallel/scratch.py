@@ -10,6 +10,7 @@ from msgspec import Struct, structs
 
 from git_parallel import slot
 from git_parallel.errors import ParallelError
+from git_parallel.home import hide_home, home_of
 from git_parallel.lock import Lock
 from git_parallel.records import write_record
 from git_parallel.repository import Repository
@@ -29,7 +30,8 @@ class Scratch(Struct, frozen=True):
 def scratch(repository: Repository, task: Task, commit: str) -> Iterator[Scratch]:
     """A scratch worktree that is gone afterwards; its lock tells others that it is in use."""
     name = f"{task.slug}-{os.getpid()}"
-    path = Path(task.path).parent / SCRATCH / name
+    home = home_of(repository, repository.settings())
+    path = home / SCRATCH / name
     folder = TaskFolder(repository.store.scratch / name)
     with repository.store.locked():
         folder.path.mkdir(parents=True, exist_ok=True)
@@ -39,6 +41,7 @@ def scratch(repository: Repository, task: Task, commit: str) -> Iterator[Scratch
         own = _with_slot(repository, folder, task, path)
     with lock:
         try:
+            hide_home(repository, home)
             yield Scratch(_add(repository, path, commit), own)
         finally:
             _remove(repository, path, folder)
@@ -75,9 +78,7 @@ def _remove(repository: Repository, path: Path | None, folder: TaskFolder) -> No
 
 def remove_dead(repository: Repository) -> None:
     """Delete the scratch worktrees of merges that were killed."""
-    for folder in map(TaskFolder, sorted(repository.store.scratch.glob("*"))):
-        if folder.alive:
-            continue
+    for folder in dead(repository):
         # Locked, so that nobody is just taking it; its owner may have ended a moment ago.
         with repository.store.locked(), contextlib.suppress(FileNotFoundError):
             _remove_unless_held(repository, folder)
@@ -90,3 +91,9 @@ def _remove_unless_held(repository: Repository, folder: TaskFolder) -> None:
     with held:
         path = Path(folder.task().path) if folder.record.exists() else None
         _remove(repository, path, folder)
+
+
+def dead(repository: Repository) -> list[TaskFolder]:
+    """The files of the scratch worktrees whose merges are no more."""
+    folders = map(TaskFolder, sorted(repository.store.scratch.glob("*")))
+    return [folder for folder in folders if not folder.alive]

@@ -70,6 +70,54 @@ def retake(key: str, folder: Path, task: Task, others: Iterable[Task]) -> Slot |
     return take(key, folder, tasks)
 
 
+def moved(folder: Path, task: Task) -> None:
+    """Say where the files of a task are now that has its ports already."""
+    with _registry() as registry:
+        if registry and not _is_anothers(registry / str(task.ports[0]), folder):
+            _claim(registry, task.ports[0], folder)
+
+
+def _is_anothers(claim: Path, folder: Path) -> bool:
+    """Whether a claim is another task's, not this one's from where its files were before."""
+    try:
+        holder = Path(os.fsdecode(claim.read_bytes()))
+        fresh = time.time() - claim.stat().st_mtime < MAKING_S
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    if holder == folder:
+        return False
+    return (holder / "task.json").exists() or (fresh and holder.name != folder.name)
+
+
+def unheld() -> list[Path]:
+    """The claims of blocks whose tasks are no more, or whose repositories are."""
+    with _registry() as registry:
+        claims = sorted(registry.iterdir()) if registry else []
+        return [claim for claim in claims if claim.name.isdigit() and not _holder_lives(claim)]
+
+
+def release(claims: Iterable[Path]) -> None:
+    """Give back those of the claims that nobody holds still."""
+    with _registry():
+        for claim in claims:
+            if not _holder_lives(claim):
+                claim.unlink(missing_ok=True)
+
+
+def _holder_lives(claim: Path) -> bool:
+    """Whether a task exists, or is just being made, or lies where it can't be seen now."""
+    try:
+        holder = Path(os.fsdecode(claim.read_bytes()))
+        if time.time() - claim.stat().st_mtime < MAKING_S or (holder / "task.json").exists():
+            return True
+    except OSError:
+        return True
+    repository = holder.parents[4] if len(holder.parents) > 4 else holder
+    return not repository.parent.is_dir()  # a disk that is not here now
+
+
 def _blocks(first: int) -> Iterator[tuple[int, ...]]:
     for step in range(BLOCKS):
         start = FIRST_PORT + (first + step) % BLOCKS * PORTS

@@ -262,10 +262,20 @@ class Store:
         address = self.address(slug)
         if os.path.normpath(path) == os.path.normpath(address):
             return  # the home is `.git/parallel` itself: the worktree is its own address
-        if address.is_symlink():
-            address.unlink()
         to = os.path.relpath(path, address.parent.resolve())
-        address.symlink_to(to, target_is_directory=True)
+        fresh = self.state / f".{slug}.{os.getpid()}.tmp"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(to, target_is_directory=True)
+        os.replace(fresh, address)  # whoever goes there meanwhile arrives
+
+    def leads(self, slug: str, path: Path) -> bool:
+        """Whether a task's address leads to its worktree, by name: what is there is not asked."""
+        address = self.address(slug)
+        try:
+            to = os.path.join(address.parent, os.readlink(address))
+        except OSError:
+            return address.is_dir()  # a worktree that is its own address
+        return os.path.normpath(to) == os.path.normpath(path)
 
     def targets(self) -> set[str]:
         """The commits and refs that the targets of tasks were at when they were last looked at."""
@@ -323,15 +333,18 @@ class Store:
                 found.append((folder, error))
         return found
 
-    def claim(self, task: Task, making: Making) -> TaskFolder:
-        """Take a task's name, under the lock; its files say from then on what is being made."""
+    def claim(self, task: Task, making: Making | None) -> TaskFolder:
+        """Take a task's name, under the lock; its files say from then on what is being made, if
+        anything is.
+        """
         folder = self.folder(task.slug)
         if folder.path.exists() and not folder.record.exists():
             import shutil
 
             shutil.rmtree(folder.path)  # a claim that died before it said anything
         folder.path.mkdir()
-        folder.write_making(making)
+        if making:
+            folder.write_making(making)
         write_record(folder.record, task)
         return folder
 

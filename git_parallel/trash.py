@@ -13,13 +13,15 @@ from pathlib import Path
 
 from git_parallel import pins, slot
 from git_parallel.errors import GitError, ParallelError, UnsafeError
+from git_parallel.home import resting_home
 from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries
+from git_parallel.relocation import PARKED
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, same_name
 from git_parallel.worktree import Worktree
 
-PARKED = ".git.parked"
+BEING_MADE = "initializing"  # git's own lock on a worktree that it has not finished (2.39)
 
 
 def move(
@@ -35,8 +37,9 @@ def move(
     """Move a task and its worktree into the trash, under the store's lock.
 
     Whoever calls has made sure that it may go. Raises ParallelError, with everything where it was,
-    where the folder can't be renamed.
+    where the folder can't be renamed, or is locked and out of reach.
     """
+    _refuse_out_of_reach(task, worktree)
     entry = _announce(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
     _keep_reflog(entry)
     only_here = [tip] if tip else []
@@ -49,6 +52,17 @@ def move(
         words = f"{entry.journal.path} can't be moved to the trash: {error.strerror}"
         raise ParallelError(words) from error
     return entry
+
+
+def _refuse_out_of_reach(task: Task, worktree: Worktree | None) -> None:
+    """A lock says that a folder that can't be seen still exists, on another disk perhaps."""
+    if worktree is None or worktree.locked in (None, BEING_MADE) or worktree.path.is_dir():
+        return
+    reason = f": {worktree.locked}" if worktree.locked else ""
+    raise UnsafeError(
+        f"`{task.name}` can't be removed: {worktree.path} is not there, and locked{reason}",
+        hint=f"git worktree unlock '{worktree.path}'",
+    )
 
 
 def _announce(
@@ -76,7 +90,7 @@ def _announce(
         drop_branch=drop_branch and tip is not None,
         path=str(path) if path else None,
         admin=str(worktree.admin) if worktree else None,
-        tree=str(path.parent / ".trash" / name / "tree") if path else None,
+        tree=str(resting_home(repository, path) / ".trash" / name / "tree") if path else None,
         why=why,
         moved=time.time(),
         settings=_branch_settings(repository, task.branch) if drop_branch else (),

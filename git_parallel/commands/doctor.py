@@ -1,57 +1,128 @@
-"""`git parallel doctor`: what would keep tasks from working here."""
+"""`git parallel doctor`: what is wrong here, and what mends it."""
 
+import contextlib
 import shutil
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from git_parallel import agent, output
+from git_parallel.commands import render
+from git_parallel.diagnosis import findings, ports
+from git_parallel.errors import ParallelError
+from git_parallel.finding import Finding
 from git_parallel.repository import Repository, find_repository
 from git_parallel.schema import Agent
+from git_parallel.surroundings import surroundings
 from git_parallel.trust import Trust
 
 
 @click.command("doctor")
+@click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def command(*, as_json: bool) -> int:
-    """Look at the agents: which are installed, and whether they could work. Exits 1 where one that
-    is installed could not.
+def command(*, fix: bool, as_json: bool) -> int:
+    """Look for what is wrong: with tasks, worktrees, hooks, locks, the trash, git, and the agents
+    that are installed. Exits 1 where something holds up work.
     """
     repository = find_repository(Path.cwd())
-    loaded = repository.configuration()
-    approvals = Trust(repository.store.state).approvals(loaded)
-    presets = loaded.config.agents
-    trusted = {n: p for n, p in presets.items() if approvals.allow(f"agents.{n}")}
-    found = [_agent(repository, name, preset) for name, preset in trusted.items()]
+    if not repository.settled.copy_of:  # that is a finding
+        render.tell_settled(repository)
+    with contextlib.ExitStack() as asked:
+        answers = {
+            name: (preset, asked.enter_context(agent.preflight(preset, repository.place)))
+            for name, preset in _trusted(repository).items()
+            if shutil.which(preset.command[0])
+        }
+        found = [*findings(repository), *surroundings(repository), *ports()]
+        mended = {one.what: _mend(one) for one in found if fix and one.mend}
+        agents = _agents(repository, answers)
     if as_json:
-        output.json({"version": 1, "agents": found})
+        told = [_json(one, mended.get(one.what)) for one in found]
+        output.json({"version": 1, "findings": told, "agents": agents})
     else:
-        for one in found:
-            _show(one)
-        if not any(one["installed"] for one in found):
-            output.tell(
-                output.NOTHING, "no agent is installed", hint=f"one of {', '.join(presets)}"
-            )
-    return 1 if any(one.get("trouble") for one in found) else 0
+        _show(found, mended, agents)
+    wrong = any(one.matters and mended.get(one.what) != "" for one in found)
+    return 1 if wrong or any(one.get("trouble") for one in agents) else 0
 
 
-def _agent(repository: Repository, name: str, preset: Agent) -> dict[str, Any]:
-    program = shutil.which(preset.command[0])
-    answer: dict[str, Any] = {"name": name, "installed": program is not None}
-    if program is None or preset.preflight is None:
-        return answer
-    with agent.preflight(preset, repository.place) as why_not:
-        if words := why_not():
-            answer |= {"trouble": words, "hint": preset.preflight.login}
+def _trusted(repository: Repository) -> Mapping[str, Agent]:
+    """The agents to ask; none where the configuration can't be read, which is a finding."""
+    try:
+        loaded = repository.configuration()
+    except ParallelError:
+        return {}
+    approvals = Trust(repository.store.state).approvals(loaded)
+    presets = loaded.config.agents.items()
+    return {name: preset for name, preset in presets if approvals.allow(f"agents.{name}")}
+
+
+def _agents(
+    repository: Repository, answers: Mapping[str, tuple[Agent, Callable[[], str]]]
+) -> list[dict[str, Any]]:
+    found = []
+    for name in _trusted(repository):
+        one: dict[str, Any] = {"name": name, "installed": name in answers}
+        if name in answers:
+            preset, why_not = answers[name]
+            if preset.preflight and (words := why_not()):
+                one |= {"trouble": words, "hint": preset.preflight.login}
+        found.append(one)
+    return found
+
+
+def _mend(finding: Finding) -> str:
+    """Why something could not be mended; nothing where it was."""
+    try:
+        if finding.mend:
+            finding.mend()
+    except (ParallelError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _json(finding: Finding, failed: str | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "kind": finding.kind,
+        "what": finding.what,
+        "why": finding.why,
+        "command": finding.command,
+        "safe": finding.safe,
+        "matters": finding.matters,
+    }
+    if failed is not None:
+        answer["mended"] = not failed
     return answer
 
 
-def _show(one: dict[str, Any]) -> None:
+def _show(found: list[Finding], mended: Mapping[str, str], agents: list[dict[str, Any]]) -> None:
+    for one in found:
+        failed = mended.get(one.what)
+        if failed == "":
+            _line(output.DONE, f"{one.what}: mended")
+            continue
+        _line(output.ERROR if one.matters else output.WARNING, f"{one.what}; {one.why}")
+        _line(output.HINT, f"could not be mended: {failed}" if failed else one.command)
+    for agent_found in agents:
+        _show_agent(agent_found)
+    if not found and not any(one.get("trouble") for one in agents):
+        _line(output.DONE, "nothing is wrong here")
+    if not any(one["installed"] for one in agents):
+        known = ", ".join(one["name"] for one in agents)
+        output.tell(output.NOTHING, "no agent is installed", hint=f"one of {known}")
+
+
+def _line(glyph: str, text: str) -> None:
+    output.answer(f"{output.paint(glyph, glyph, sys.stdout)} {output.printable(text)}")
+
+
+def _show_agent(one: dict[str, Any]) -> None:
     if not one["installed"]:
         return
     if trouble := one.get("trouble"):
         hint = f" {output.HINT} {one['hint']}" if one["hint"] else ""
-        output.answer(f"{output.ERROR} {one['name']} can't work: {output.printable(trouble)}{hint}")
+        _line(output.ERROR, f"{one['name']} can't work: {trouble}{hint}")
         return
-    output.answer(f"{output.DONE} {one['name']}")
+    _line(output.DONE, one["name"])

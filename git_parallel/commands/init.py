@@ -15,5 +15,5 @@ def command() -> int:
     """
     repository = find_repository(Path.cwd())
     code = install_and_tell(repository, shared=False)
-    repository.remember_main()
+    repository.remember_place()
     return code

@@ -1,6 +1,7 @@
 """What `git parallel list` does. Bars and scripts call it often, so it does without click."""
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ def main(options: Sequence[str]) -> int:
 def show(*, everything: bool, as_json: bool) -> int:
     """Show every task; with `everything`, also what is in the trash."""
     repository = find_repository(Path.cwd())
+    render.tell_settled(repository)
     overview = _swept(repository, look(repository))
     foreign = [worktree for worktree in overview.foreign if not worktree.is_scratch]
     entries = _entries(repository) if everything else []
@@ -102,6 +104,8 @@ def _going(repository: Repository) -> list[str]:
 def _inbox_line(view: TaskView) -> str:
     """What waits for the person, with the command that goes on from there; nothing, if nothing."""
     name = view.task.name
+    if view.broken:
+        return f"{name} is not whole {output.HINT} git parallel doctor --fix"
     if view.notice:
         ago = output.duration(time.time() - view.notice.time)
         return f"{name} is {view.notice.status}, {ago} ago {output.HINT} {render.next_step(view)}"
@@ -143,13 +147,14 @@ def _damaged_row(damaged: Damaged) -> list[str]:
 
 def _foreign_row(worktree: Worktree) -> list[str]:
     branch = (worktree.branch or "detached").removeprefix("refs/heads/")
-    note = f"{branch} in {_near(worktree.path)}{_trouble(worktree)}"
+    note = f"{branch} in {_near(worktree.path)}{_trouble(worktree)}{_adoption(worktree)}"
     return [f"{output.NOTHING} {worktree.path.name}", "not ours", "", "", "", "", note]
 
 
 def _trouble(worktree: Worktree) -> str:
     if not worktree.path.is_dir():
-        return ", its folder is gone"
+        away = "" if worktree.locked is not None else f" {output.HINT} git worktree prune"
+        return f", its folder is gone{away}"
     try:
         record = environment.record_of(worktree)
     except ParallelError as error:
@@ -157,6 +162,13 @@ def _trouble(worktree: Worktree) -> str:
     if record is None or record.trouble is None:
         return ""
     return f", not ready: {record.trouble.reason} {output.HINT} less '{record.log}'"
+
+
+def _adoption(worktree: Worktree) -> str:
+    """How it becomes a task, where it can."""
+    if worktree.branch is None or not worktree.intact:
+        return ""
+    return f" {output.HINT} git parallel adopt {shlex.quote(_near(worktree.path))}"
 
 
 def _near(path: Path) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from git_parallel import output
 from git_parallel.overview import TaskView
 from git_parallel.records import Reviewed
+from git_parallel.relocation import shown
 from git_parallel.repository import Repository
 from git_parallel.task import Run, Status
 
@@ -115,6 +116,21 @@ def run_json(view: TaskView, run: Run) -> dict[str, Any]:
         told = msgspec.to_builtins(run.outcome)
         answer["outcome"] = {key: value for key, value in told.items() if value}
     return answer
+
+
+def tell_settled(repository: Repository) -> None:
+    """Narrate what was mended after a move, or that this is a copy."""
+    settled = repository.settled
+    if settled.repaired:
+        number = output.count(len(settled.repaired), "worktree")
+        output.tell(output.DONE, f"this repository was moved: {number} led back to it")
+    if settled.copy_of:
+        output.tell(
+            output.WARNING,
+            f"this repository is a copy of {output.printable(str(shown(settled.copy_of)))},"
+            " and the worktrees are that one's",
+            hint="git parallel doctor --fix",
+        )
 
 
 def reason_of(view: TaskView) -> str:

@@ -55,6 +55,7 @@ def command(
         raise UsageError("there is no command after `--`")
     loaded = repository.configuration()
     ask_for_trust(repository, loaded)
+    _refuse_without_worktree(repository, record)
     lock = take(repository, folder, record)
     with lock:
         last = folder.last_run()
@@ -72,6 +73,13 @@ def command(
     worktree = repository.worktree_of(record.slug)
     path = str(worktree.path) if worktree else record.path
     return finish(repository, folder, path, wait=wait, as_json=as_json)
+
+
+def _refuse_without_worktree(repository: Repository, task: Task) -> None:
+    """Raise ParallelError where there is nothing to run in, or only what belongs to others."""
+    worktree = repository.worktree_of(task.slug)
+    if worktree is None or not worktree.intact:
+        raise ParallelError(f"`{task.name}` has no worktree to run in", hint="git parallel doctor")
 
 
 def take(repository: Repository, folder: TaskFolder, task: Task) -> Lock:

@@ -25,7 +25,10 @@ def command(task: str, *, as_json: bool) -> None:
     if as_json:
         output.json({"version": 1, **render.task_json(view), **_details(view)})
         return
+    render.tell_settled(repository)
     output.answer(output.printable("\n".join(_lines(view))))
+    if view.broken:
+        output.tell(output.WARNING, view.trouble, hint="git parallel doctor")
     view.folder.seen()
 
 

@@ -110,7 +110,7 @@ def command(
         )
         made.append(_make(repository, settings, loaded, request, what, prompt, not no_bootstrap))
         if len(made) == 1:
-            repository.remember_main()
+            repository.remember_place()
             install_hooks(repository, settings)
             repository.store.remember_target(made[0].task.target, made[0].target_tip)
         _tell(made[-1], what)

@@ -1,0 +1,218 @@
+"""What is wrong with a repository and its tasks: why that matters, and what mends it."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from git_parallel import breakage, hooks, journal, mending, scratch, slot, trash, tree
+from git_parallel.errors import ParallelError
+from git_parallel.finding import FIX, Finding
+from git_parallel.overview import look
+from git_parallel.relocation import shown
+from git_parallel.repository import Repository
+from git_parallel.store import TaskFolder
+
+STALE_S = 60.0
+GIB = 1 << 30
+LARGE = GIB  # of a trash, in bytes
+MOST_COUNTED = 50_000  # files; they take a quarter of a second
+LOCKS = ("index.lock", "HEAD.lock")
+
+
+def findings(repository: Repository) -> list[Finding]:
+    """All that is wrong with the repository and its tasks; raises only for what it can't read."""
+    if not repository.store.exists:
+        return []
+    found = [*_copy(repository), *_configuration(repository)]
+    damaged = [*_damaged(repository)]
+    if not damaged:
+        for view in look(repository, files=False).tasks:
+            found += breakage.of_task(repository, view)
+        found += _trash(repository)
+    found += damaged
+    for part in (_git_locks, _scratch, _hooks):
+        found += part(repository)
+    return found
+
+
+def _copy(repository: Repository) -> Iterator[Finding]:
+    strays = mending.strays(repository)
+    original = repository.settled.copy_of
+    if not strays and not original:
+        return
+    where = shown(original) if original else strays[0].path
+    yield Finding(
+        kind="copy",
+        what=f"this repository is a copy of {where}",
+        why="its worktrees are the original's: nothing runs in them or is removed from here",
+        command=FIX,
+        mend=partial(mending.part_from_original, repository),
+    )
+
+
+def _configuration(repository: Repository) -> Iterator[Finding]:
+    try:
+        repository.configuration()
+    except ParallelError as error:
+        yield Finding(
+            kind="configuration",
+            what=error.message,
+            why="nothing starts before it can be read",
+            command=error.hint or f"less '{error.message.partition(': ')[0]}'",
+        )
+
+
+def _damaged(repository: Repository) -> Iterator[Finding]:
+    """Records that can't be read: they stop every command, so that nothing is taken for empty."""
+    readers: list[Callable[[], object]] = [partial(journal.entries, repository)]
+    readers += [_reader(folder) for folder in repository.store.folders()]
+    for read in readers:
+        try:
+            read()
+        except FileNotFoundError:
+            continue
+        except ParallelError as error:
+            yield Finding(
+                kind="record",
+                what=error.message,
+                why="what can't be read is never taken for nothing",
+                command=f"less '{error.message.partition(' can')[0]}'",
+            )
+
+
+def _reader(folder: TaskFolder) -> Callable[[], object]:
+    return lambda: (folder.task(), folder.runs(), folder.reviewed, folder.notice)
+
+
+def _trash(repository: Repository) -> Iterator[Finding]:
+    if trash.unfinished(repository):
+        yield Finding(
+            kind="trash",
+            what="a move to the trash, or back, was killed",
+            why="its task is half here and half there",
+            command=FIX,
+            mend=partial(mending.finish_moves, repository),
+        )
+    yield from _trash_size(repository)
+    for entry in journal.entries(repository):
+        lost = entry.journal.tree and not Path(entry.journal.tree).exists()
+        if lost and entry.journal.state == journal.KEPT:
+            yield Finding(
+                kind="trash",
+                what=f"{entry.journal.name}: what lay in the trash of it is gone:"
+                f" {entry.journal.tree}",
+                why="`undo` brings back its branch, but no file that was not committed",
+                command="git parallel undo --list",
+                matters=False,
+            )
+
+
+def _trash_size(repository: Repository) -> Iterator[Finding]:
+    trees = [Path(e.journal.tree) for e in journal.entries(repository) if e.journal.tree]
+    size, whole = _size(trees)
+    if size < LARGE:
+        return
+    more = "" if whole else "more than "
+    yield Finding(
+        kind="trash",
+        what=f"the trash takes up {more}{size / GIB:.1f} GiB",
+        why="it is emptied by age (cleanup.keep_days)",
+        command="git parallel undo --list",
+        matters=False,
+    )
+
+
+def _size(trees: list[Path]) -> tuple[int, bool]:
+    """How many bytes folders take up on the disk, and whether all of them were counted."""
+    size = seen = 0
+    for top in trees:
+        for folder, _, names in os.walk(top):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    size += os.lstat(os.path.join(folder, name)).st_blocks * 512
+            seen += len(names)
+            if seen > MOST_COUNTED:
+                return size, False
+    return size, True
+
+
+def _git_locks(repository: Repository) -> Iterator[Finding]:
+    """Locks that a git left when it died: no process is near, and they are not new."""
+    places: list[tuple[Path, Path]] = [(w.admin, w.path) for w in repository.worktrees()]
+    if repository.main:
+        places.append((repository.common, repository.main))
+    for admin, path in places:
+        stale = [admin / name for name in LOCKS if _is_stale(admin / name)]
+        if not stale or tree.inside(admin) or tree.inside(path, spare=tree.ancestors()):
+            continue
+        for lock in stale:
+            yield Finding(
+                kind="lock",
+                what=f"{lock} was left by a git that died",
+                why=f"git refuses to change anything in {path}",
+                command=f"rm '{lock}'",
+                mend=partial(mending.put_aside, repository, lock),
+            )
+
+
+def _is_stale(lock: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return time.time() - lock.stat().st_mtime > STALE_S
+    return False
+
+
+def _scratch(repository: Repository) -> Iterator[Finding]:
+    if dead := scratch.dead(repository):
+        yield Finding(
+            kind="scratch",
+            what=f"merges that were killed left {', '.join(str(folder.path) for folder in dead)}",
+            why="it takes up room; all in it was made from commits",
+            command=FIX,
+            matters=False,
+            mend=partial(scratch.remove_dead, repository),
+        )
+
+
+def _hooks(repository: Repository) -> Iterator[Finding]:
+    if (repository.store.state / "hooks.off").exists() or not repository.store.folders():
+        return
+    place, states = hooks.status(repository, repository.settings())
+    missing = [state for state in states if not state.installed]
+    if not missing:
+        return
+    names = ", ".join(state.name for state in missing)
+    ours = not place.trouble and not place.shared
+    reason = place.trouble or "; ".join(dict.fromkeys(state.how for state in missing))
+    shared = " --shared" if place.shared and not place.trouble else ""
+    yield Finding(
+        kind="hooks",
+        what=f"hooks are not reached in {place.folder}: {names} ({reason})",
+        why="new worktrees are not made ready, and merged ones go only at the next command of ours",
+        command=hooks.manual_line(repository)
+        if place.trouble
+        else f"git parallel hooks install{shared}",
+        matters=False,
+        mend=partial(hooks.install, repository, repository.settings()) if ours else None,
+    )
+
+
+def ports() -> list[Finding]:
+    """Blocks of ports, of whatever repository, that nobody holds any more."""
+    unheld = slot.unheld()
+    if not unheld:
+        return []
+    numbers = ", ".join(claim.name for claim in unheld[:3])
+    more = f" and {len(unheld) - 3} more" if len(unheld) > 3 else ""
+    return [
+        Finding(
+            kind="ports",
+            what=f"ports of tasks that are gone: {numbers}{more}",
+            why="they are given out again, but the list grows",
+            command=FIX,
+            matters=False,
+            mend=partial(slot.release, unheld),
+        )
+    ]

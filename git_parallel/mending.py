@@ -1,0 +1,148 @@
+"""Mend what somebody broke by hand: nothing that is there is written over, or deleted."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from msgspec import structs
+
+from git_parallel import journal, pins, relocation, slot, trash
+from git_parallel.errors import ParallelError
+from git_parallel.overview import TaskView
+from git_parallel.records import load_record, write_record
+from git_parallel.relocation import admin_of, places_now
+from git_parallel.repository import Repository
+from git_parallel.store import TaskFolder
+from git_parallel.task import Task
+from git_parallel.worktree import Worktree
+
+ASIDE = "aside"  # the folder of what was moved out of the way
+
+
+def put_aside(repository: Repository, path: Path) -> Path:
+    """Move something of git's or ours out of the way, to be looked at; returns where it is."""
+    folder = repository.store.state / ASIDE
+    folder.mkdir(exist_ok=True)
+    rest = folder / f"{path.name}-{time.time_ns():x}"
+    os.rename(path, rest)
+    return rest
+
+
+def restore_worktree(repository: Repository, view: TaskView) -> None:
+    """Make a worktree again whose folder somebody deleted: what was staged or committed is back."""
+    task = view.task
+    path = view.path
+    with repository.store.locked():
+        if os.path.lexists(path):
+            raise ParallelError(f"{path} exists again", hint="git parallel list")
+        worktree = view.worktree
+        if worktree is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            worktree = repository.add_worktree(path, task.branch, task.base, create=False)
+            repository.mark(worktree, task.slug)
+            git = repository.git_in(path)
+            git.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
+        else:
+            path.mkdir(parents=True)
+            relocation.tie(path, worktree.admin)
+            repository.git_in(path).run("checkout-index", "--all", "--quiet")
+        repository.store.link(task.slug, path)
+
+
+def claim_worktree(repository: Repository, view: TaskView, worktree: Worktree) -> None:
+    """Say that a worktree is a task's, where whoever was about to say it was killed."""
+    with repository.store.locked():
+        repository.mark(worktree, view.task.slug)
+        repository.store.link(view.task.slug, worktree.path)
+
+
+def lead_back(repository: Repository) -> None:
+    """Tie worktrees to their admin folders again, wherever that is beyond doubt."""
+    store = repository.store
+    with store.locked():
+        relocation.mend(store, repository.common, repository.main, relocation.old_place(store))
+
+
+def follow_branch(folder: TaskFolder, branch: str) -> None:
+    """Have a task's record name the branch as it is called now."""
+    task = load_record(folder.record, Task)
+    write_record(folder.record, structs.replace(task, branch=branch.removeprefix("refs/heads/")))
+
+
+def last_commit(repository: Repository, view: TaskView) -> str | None:
+    """The commit that a branch was at before it was deleted, as far as anything tells."""
+    logs = [view.worktree.admin / "logs" / "HEAD"] if view.worktree else []
+    known = [commit for log in logs for commit in pins.commits_in(log)[-1:]]
+    known += [view.run.head] if view.run and view.run.head else []
+    for commit in known:
+        with contextlib.suppress(ParallelError):
+            return repository.resolve(commit)
+    return None
+
+
+def restore_branch(repository: Repository, branch: str, commit: str) -> None:
+    """Make a branch again that was deleted, unless there is one of the name meanwhile."""
+    nothing = "0" * len(commit)
+    reason = "git parallel doctor: made again"
+    repository.git.run("update-ref", "-m", reason, f"refs/heads/{branch}", commit, nothing)
+
+
+def strays(repository: Repository) -> list[Worktree]:
+    """The admin folders that were copied with the repository, and lead to others' worktrees."""
+    common = repository.common
+    return [w for w in repository.admins() if relocation.is_of_others(w.path, common)]
+
+
+def part_from_original(repository: Repository) -> None:
+    """Make a copied repository one of its own: a worktree that was copied with it becomes its own,
+    a task whose worktree was not goes to the trash, and the admin folders of the original's
+    worktrees are put aside. The original is not touched.
+    """
+    store = repository.store
+    with store.locked():
+        old = relocation.old_place(store)
+        for worktree in strays(repository):
+            admin = admin_of(worktree.path)
+            original = admin.parent.parent if admin else old
+            if not _take_copy(repository, worktree, original or old):
+                put_aside(repository, worktree.admin)
+                _drop_task(repository, worktree)
+        relocation.mend(store, repository.common, repository.main, old)
+        for entry in sorted(store.trash.glob("*")):
+            if not any(entry == ours.folder for ours in journal.entries(repository)):
+                put_aside(repository, entry)
+        for folder, task in store.load_tasks():
+            others = [one for known, one in store.load_tasks() if known.slug != folder.slug]
+            if new := slot.retake(repository.key, folder.path, task, others):
+                folder.write_slot(new)
+        (store.state / relocation.FORMER).unlink(missing_ok=True)  # processes of the original
+        relocation.remember(store, repository.common)
+
+
+def _take_copy(repository: Repository, worktree: Worktree, original: Path | None) -> bool:
+    """Tie a worktree that was copied along to this repository; whether there is one."""
+    for path in places_now(worktree.path, repository.common, repository.main, original):
+        admin = admin_of(path)
+        if admin is None or admin.name != worktree.id or path.resolve() == worktree.path.resolve():
+            continue
+        relocation.tie(path, worktree.admin)
+        return True
+    return False
+
+
+def _drop_task(repository: Repository, worktree: Worktree) -> None:
+    """Move the task of a worktree that is the original's to the trash; the branch stays."""
+    for folder, task in repository.store.load_tasks():
+        if folder.slug == worktree.slug:
+            ref = f"refs/heads/{task.branch}"
+            branch = repository.branches(ref).get(ref)
+            tip = branch.tip if branch else None
+            why = "its worktree belongs to the repository that this one is a copy of"
+            trash.move(repository, folder, task, None, tip=tip, drop_branch=False, why=why)
+
+
+def finish_moves(repository: Repository) -> None:
+    """Carry moves to the trash and back to their end that were killed."""
+    with repository.store.locked():
+        trash.recover(repository)
