@@ -9,8 +9,8 @@ from git_parallel import slot
 from git_parallel.draft import BRANCH_PREFIX, Request, fork_of, refuse_taken_name, target_of
 from git_parallel.errors import ParallelError
 from git_parallel.repository import Branch, Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task, TaskName, parse_name, slug_of
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree, content
 
 

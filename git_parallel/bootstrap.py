@@ -28,8 +28,8 @@ from git_parallel.environment import (
     record_of,
 )
 from git_parallel.errors import ParallelError
+from git_parallel.exclude import hide
 from git_parallel.lock import Lock
-from git_parallel.repository import hide
 from git_parallel.setup_files import Command
 from git_parallel.site import Site
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 from git_parallel import records
 from git_parallel.changes import limits
 from git_parallel.errors import ParallelError
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task
+from git_parallel.task_folder import TaskFolder
 
 PLACEHOLDER = re.compile(r"\{(prompt|task|branch|target|constraints|checks|neighbours)\}")
 MOST_NEIGHBOURS = 12

@@ -24,16 +24,17 @@ from git_parallel.checks import run_checks
 from git_parallel.chronicle import Chronicle, Desk, Resting
 from git_parallel.collection import collect
 from git_parallel.errors import ParallelError
+from git_parallel.exclude import hide
 from git_parallel.interactive import FORM, run_on_terminal
 from git_parallel.lock import Lock
 from git_parallel.neighbours import neighbours
 from git_parallel.process import Exit
-from git_parallel.repository import Repository, hide
+from git_parallel.repository import Repository
 from git_parallel.schema import Config
 from git_parallel.site import Site
-from git_parallel.store import TaskFolder
 from git_parallel.supervisor import Rest, Stopped, Supervisor
 from git_parallel.task import Check, Phase, Run, Status, now
+from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Approvals, Trust
 from git_parallel.turn import Turn
 from git_parallel.verdict import unchanged, why_failed

@@ -8,8 +8,8 @@ from msgspec import Struct, structs
 from git_parallel import audit, events, notice, records
 from git_parallel.errors import ParallelError
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Outcome, Phase, Run, Status, now
+from git_parallel.task_folder import TaskFolder
 from git_parallel.terminal import Size
 
 

@@ -15,8 +15,8 @@ from git_parallel.home import hide_home
 from git_parallel.lock import Lock
 from git_parallel.records import Making
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task, TaskName, parse_name, same_name, slug_of
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree
 
 LOCK_WAIT_S = 5.0

@@ -13,7 +13,7 @@ from git_parallel.finding import FIX, Finding
 from git_parallel.overview import look
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
+from git_parallel.task_folder import TaskFolder
 
 STALE_S = 60.0
 GIB = 1 << 30

@@ -15,8 +15,8 @@ from git_parallel.evidence import Case, Evidence
 from git_parallel.forecast import trials
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"

@@ -19,7 +19,7 @@ from git_parallel.overview import TaskView
 from git_parallel.process import NOT_FOUND_EXIT, ask
 from git_parallel.records import Landed, find_record, write_record
 from git_parallel.repository import Branch, Repository
-from git_parallel.store import TaskFolder
+from git_parallel.task_folder import TaskFolder
 
 RECORD = "request.json"
 ASK_S = 20.0

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from git_parallel.repository import Repository, hide
+from git_parallel.exclude import hide
+from git_parallel.repository import Repository
 
 
 def home_of(repository: Repository, settings: Mapping[str, str]) -> Path:

@@ -13,8 +13,8 @@ from git_parallel.overview import TaskView
 from git_parallel.records import load_record, write_record
 from git_parallel.relocation import admin_of, places_now
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree
 
 ASIDE = "aside"  # the folder of what was moved out of the way

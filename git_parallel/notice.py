@@ -21,8 +21,9 @@ from git_parallel.process import call, detach
 from git_parallel.records import Notice
 from git_parallel.repository import Repository, repository_at
 from git_parallel.schema import Notify
-from git_parallel.store import Store, TaskFolder
+from git_parallel.store import Store
 from git_parallel.task import Status
+from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Trust
 
 LIMIT_S = 2.0

@@ -19,8 +19,8 @@ from git_parallel.evidence import Evidence
 from git_parallel.facts import REMOTES, Facts, find_facts, upstream_of
 from git_parallel.records import Notice
 from git_parallel.repository import Branch, Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Run, Status, Task, now, parse_name, same_name, status_of
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree
 
 

@@ -2,8 +2,8 @@
 
 from git_parallel.journal import REMOVED, entries
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Status, Task
+from git_parallel.task_folder import TaskFolder
 
 
 def awaited(repository: Repository, task: Task) -> str:

@@ -318,16 +318,3 @@ def _parallel_checkout() -> list[str]:
     """Several checkout workers help on a cold cache, and cost nothing in a large tree."""
     workers = min(4, os.cpu_count() or 1)
     return ["-c", f"checkout.workers={workers}", "-c", "checkout.thresholdForParallelism=1000"]
-
-
-def hide(common: Path, line: str) -> None:
-    """Have git overlook what a pattern matches in all worktrees of a repository, without a word in
-    the project's own files; raises OSError.
-    """
-    exclude = common / "info" / "exclude"
-    known = exclude.read_bytes() if exclude.exists() else b""
-    if os.fsencode(line) in known.splitlines():
-        return
-    exclude.parent.mkdir(exist_ok=True)
-    with open(exclude, "ab") as file:  # appended, so that nobody's change at the same time is lost
-        file.write(b"\n" * (known[-1:] not in (b"", b"\n")) + os.fsencode(f"{line}\n"))

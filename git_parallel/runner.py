@@ -18,9 +18,9 @@ from git_parallel import notice, process, tree, waiter
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
 from git_parallel.repository import Repository, repository_at
-from git_parallel.store import TaskFolder
 from git_parallel.supervisor import Supervisor, become_waiter
 from git_parallel.task import Phase, Run, Status, now
+from git_parallel.task_folder import TaskFolder
 from git_parallel.terminal import Size
 
 if TYPE_CHECKING:

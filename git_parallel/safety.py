@@ -21,8 +21,8 @@ from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
 from git_parallel.schema import Regenerable
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree, operations_in
 
 MAX_WALKED = 200_000  # entries of ignored folders; beyond that nobody knows what is in there

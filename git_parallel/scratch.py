@@ -14,8 +14,8 @@ from git_parallel.home import hide_home, home_of
 from git_parallel.lock import Lock
 from git_parallel.records import write_record
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Slug, Task
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import SCRATCH, Worktree
 
 

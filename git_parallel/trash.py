@@ -17,8 +17,8 @@ from git_parallel.home import resting_home
 from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries
 from git_parallel.relocation import PARKED
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task, same_name
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree
 
 BEING_MADE = "initializing"  # git's own lock on a worktree that it has not finished (2.39)

@@ -6,8 +6,8 @@ from pathlib import Path
 from git_parallel import predecessors
 from git_parallel.lock import Lock
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Task
+from git_parallel.task_folder import TaskFolder
 
 SLOT_POLL_S = 0.2
 OTHERS_POLL_S = 0.5

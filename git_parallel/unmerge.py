@@ -17,8 +17,8 @@ from git_parallel.git import QUIET_HOOKS, Git, status_path
 from git_parallel.journal import KEPT, Entry, entries
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import same_name
+from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import operations_in
 
 LANDING_WAIT_S = 3600.0

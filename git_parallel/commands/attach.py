@@ -20,8 +20,8 @@ from git_parallel import output
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.overview import find_folder
 from git_parallel.repository import Repository, find_repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Phase, Run
+from git_parallel.task_folder import TaskFolder
 from git_parallel.terminal import CHUNK, POSITION, SIZE, SIZED, TYPED, Size, connect, frame
 
 POLL_S = 0.2

@@ -13,8 +13,8 @@ from git_parallel import brief, records
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import Repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Phase, Run, now
+from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Trust
 
 

@@ -13,7 +13,7 @@ from git_parallel.errors import ParallelError
 from git_parallel.interactive import FORM
 from git_parallel.overview import find_folder
 from git_parallel.repository import find_repository
-from git_parallel.store import TaskFolder
+from git_parallel.task_folder import TaskFolder
 
 CHUNK = 1 << 16
 POLL_S = 0.1

@@ -11,8 +11,8 @@ from git_parallel.overview import TaskView
 from git_parallel.records import Verdict
 from git_parallel.repository import Repository
 from git_parallel.review import Span, span_of
-from git_parallel.store import TaskFolder
 from git_parallel.task import Run
+from git_parallel.task_folder import TaskFolder
 
 VERBS = {Verdict.SEEN: "looked at", Verdict.ACCEPTED: "accepted", Verdict.REJECTED: "rejected"}
 

@@ -13,8 +13,8 @@ from git_parallel.errors import ParallelError, UnsafeError, UsageError
 from git_parallel.lock import Lock
 from git_parallel.overview import find_folder
 from git_parallel.repository import Repository, find_repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Run, Task
+from git_parallel.task_folder import TaskFolder
 
 LOCK_WAIT_S = 1.0
 

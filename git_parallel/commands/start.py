@@ -14,8 +14,8 @@ from git_parallel.creation import Created, creating
 from git_parallel.draft import Request
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import Repository, find_repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Status, Task, parse_name
+from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Trust, shown
 
 if TYPE_CHECKING:

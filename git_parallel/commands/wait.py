@@ -11,8 +11,8 @@ from git_parallel.commands.start import came_out_well
 from git_parallel.errors import ParallelError
 from git_parallel.overview import find_folder, look
 from git_parallel.repository import find_repository
-from git_parallel.store import TaskFolder
 from git_parallel.task import Status
+from git_parallel.task_folder import TaskFolder
 
 POLL_S = 0.05
 
