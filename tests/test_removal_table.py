@@ -297,7 +297,7 @@ class Stage:
     def subject(self, *, explicit: bool) -> safety.Subject:
         """What is to be moved away."""
         rules = self.repository.configuration().config.regenerable
-        worktree = next(w for w in self.repository.worktrees() if w.slug == "x")
+        worktree = next(w for w in self.repository.admins() if w.slug == "x")
         known = (self.repository, self.folder, self.task, worktree, rules)
         return safety.Subject(*known, explicit)
 
