@@ -426,6 +426,15 @@ def test_a_target_that_is_gone_is_explained_and_not_guessed(whole: Repo) -> None
     assert "↳ git branch main " in told
 
 
+def test_what_could_not_be_mended_is_not_said_to_be(whole: Repo) -> None:
+    whole.parallel("start", "y", "--no-bootstrap")
+    pointer = f"gitdir: {whole.path}/.git/worktrees/y\n"
+    (home_of(whole) / "x" / ".git").write_text(pointer)
+    told = whole.parallel("doctor", "--fix", ok=1).stdout
+    assert "✗ x: " in told and "↳ could not be mended: it is as it was\n" in told
+    assert (home_of(whole) / "x" / ".git").read_text() == pointer
+
+
 def test_a_worktree_whose_git_file_is_broken_is_tied_again(whole: Repo) -> None:
     path = home_of(whole) / "x"
     admin = whole.path / ".git" / "worktrees" / "x"
