@@ -128,6 +128,32 @@ def test_a_worktree_inside_the_main_one_moves_with_it(repo: Repo, tmp_path: Path
     is_whole(now, now.path / ".claude/worktrees/x")
 
 
+@pytest.mark.slow
+def test_the_submodules_of_a_worktree_follow_a_move_and_a_copy(
+    repo: Repo, tmp_path: Path, make_repo: Callable[..., Repo]
+) -> None:
+    library = make_repo("library")
+    repo.git("submodule", "--quiet", "add", str(library.path), "lib/sub mödule")
+    repo.git("commit", "--quiet", "-m", "Add a library")
+    path = repo.start("x", "echo work > work.txt")
+    inner = Repo(path / "lib" / "sub mödule")
+    tip = inner.commit("inner.txt", "inner\n")
+    now = moved(repo, tmp_path / "deep" / "er" / "new")
+    now.parallel("list")
+    assert inner.git("rev-parse", "HEAD") == tip
+    assert inner.git("fsck", "--connectivity-only") == ""
+    assert "inner.txt" in inner.git("ls-files")
+    shutil.copytree(path.parent, tmp_path / "deep" / "copied.parallel", symlinks=True)
+    shutil.copytree(now.path, tmp_path / "deep" / "copied", symlinks=True)
+    copy, before = Repo(tmp_path / "deep" / "copied"), snapshot(now.path)
+    copy.parallel("doctor", "--fix")
+    copied = Repo(tmp_path / "deep" / "copied.parallel" / "x" / "lib" / "sub mödule")
+    assert copied.git("rev-parse", "HEAD") == tip
+    copied.commit("more.txt", "more\n")
+    assert inner.git("rev-parse", "HEAD") == tip
+    assert snapshot(now.path) == before
+
+
 def test_a_bare_repository_that_was_moved_is_led_back(repo: Repo, tmp_path: Path) -> None:
     run("git", "clone", "--quiet", "--bare", repo.path, tmp_path / "b.git", cwd=tmp_path)
     bare = Repo(tmp_path / "b.git")

@@ -78,7 +78,7 @@ def _look(repository: Repository) -> list[Finding]:
 
 
 def _mend_all(found: list[Finding]) -> dict[str, str]:
-    """Why each thing that is safe to mend could not be; nothing where it is gone at a second look."""
+    """Why each thing that is safe to mend could not be; nothing where it is gone afterwards."""
     said = {one.what: _mend(one) for one in found if one.mend}
     left = {one.what for one in _look(find_repository(Path.cwd()))} if said else set()
     return {what: why or "it is as it was" * (what in left) for what, why in said.items()}
