@@ -328,10 +328,10 @@ def test_a_repository_reached_by_a_link_is_neither_moved_nor_copied(
 
 
 def test_what_runs_is_still_known_after_a_move(whole: Repo, tmp_path: Path) -> None:
-    hold = "until test -e $HOME/go; do sleep 0.05; done"
+    hold = "touch $HOME/in; until test -e $HOME/go; do sleep 0.05; done"
     whole.parallel("start", "live", "--no-bootstrap", "--", "sh", "-c", hold)
     record = whole.state / "tasks" / "live" / "run-1.json"
-    until(lambda: json.loads(record.read_text())["phase"] == "running")
+    until((Path(os.environ["HOME"]) / "in").exists)
     runner = int(until(lambda: json.loads(record.read_text())["pid"]))
     whole.path.parent.rename(tmp_path / "two")
     repo = Repo(tmp_path / "two" / whole.path.name)
