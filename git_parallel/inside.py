@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from git_parallel.errors import ParallelError
-from git_parallel.relocation import admin_of, is_same, settle, shown, tie
+from git_parallel.relocation import settle, shown
+from git_parallel.ties import admin_of, is_same, tie
 from git_parallel.worktree import content
 
 

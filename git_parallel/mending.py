@@ -7,14 +7,15 @@ from pathlib import Path
 
 from msgspec import structs
 
-from git_parallel import journal, pins, relocation, slot, trash
+from git_parallel import journal, pins, relocation, slot, ties, trash
 from git_parallel.errors import ParallelError
 from git_parallel.overview import TaskView
 from git_parallel.records import load_record, write_record
-from git_parallel.relocation import admin_of, places_now
+from git_parallel.relocation import places_now
 from git_parallel.repository import Repository
 from git_parallel.task import Task
 from git_parallel.task_folder import TaskFolder
+from git_parallel.ties import admin_of
 from git_parallel.worktree import Worktree
 
 ASIDE = "aside"  # the folder of what was moved out of the way
@@ -45,7 +46,7 @@ def restore_worktree(repository: Repository, view: TaskView) -> None:
             git.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
         else:
             path.mkdir(parents=True)
-            relocation.tie(path, worktree.admin)
+            ties.tie(path, worktree.admin)
             repository.git_in(path).run("checkout-index", "--all", "--quiet")
         repository.store.link(task.slug, path)
 
@@ -126,7 +127,7 @@ def _take_copy(repository: Repository, worktree: Worktree, original: Path | None
         admin = admin_of(path)
         if admin is None or admin.name != worktree.id or path.resolve() == worktree.path.resolve():
             continue
-        relocation.tie(path, worktree.admin)
+        ties.take(path, worktree)
         return True
     return False
 

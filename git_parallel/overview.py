@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import early, environment, events, relocation
+from git_parallel import early, environment, events, relocation, ties
 from git_parallel.changes import breaches, excesses
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Evidence
@@ -262,7 +262,7 @@ def _environment(worktree: Worktree | None) -> tuple[environment.Record | None, 
 def _trouble(
     task: Task, worktree: Worktree | None, branch: Branch | None, *, has_target: bool
 ) -> str:
-    if worktree is None and (admin := relocation.admin_of(Path(task.path))):
+    if worktree is None and (admin := ties.admin_of(Path(task.path))):
         return f"its worktree {task.path} belongs to {relocation.shown(admin.parent.parent)}"
     if worktree is None:
         return f"its worktree {task.path} is gone"

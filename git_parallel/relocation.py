@@ -20,6 +20,7 @@ from git_parallel import slot
 from git_parallel.records import write
 from git_parallel.store import Store
 from git_parallel.task import Task
+from git_parallel.ties import admin_of, is_same, take
 from git_parallel.worktree import Worktree, content, find_worktree
 
 FORMER = "former-keys"
@@ -40,15 +41,6 @@ class Place(Struct, frozen=True):
 
     path: Path
     identity: tuple[int, int]
-
-
-def admin_of(path: Path) -> Path | None:
-    """The admin folder that a worktree's `.git` file names; None where there is no such file."""
-    try:
-        words = os.fsdecode((path / ".git").read_bytes()).strip()
-    except OSError:
-        return None
-    return Path(os.path.normpath(path / words.removeprefix("gitdir: ")))
 
 
 def shown(common: Path) -> Path:
@@ -153,14 +145,6 @@ def _identity(common: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def is_same(one: Path, other: Path) -> bool:
-    """Whether two paths lead to the same file or folder, which exists."""
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
-
-
 def _may_live(known: Place, common: Path) -> bool:
     """Whether the repository that was known may still be somewhere: then this one is its copy.
 
@@ -222,15 +206,9 @@ def _lead_back(
             continue
         if admin.is_dir() and not is_same(admin, worktree.admin):
             continue  # another repository's
-        tie(path, worktree.admin)
+        take(path, worktree)
         return path
     return None
-
-
-def tie(path: Path, admin: Path) -> None:
-    """Have a worktree and an admin folder name each other."""
-    write(path / ".git", os.fsencode(f"gitdir: {admin}\n"))
-    write(admin / "gitdir", os.fsencode(f"{path / '.git'}\n"))
 
 
 def places_now(path: Path, common: Path, main: Path | None, old: Path | None) -> Iterator[Path]:

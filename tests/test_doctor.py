@@ -165,10 +165,10 @@ def test_a_configuration_that_can_not_be_read_is_named(repo: Repo, task: Repo) -
 
 
 def test_processes_whose_runner_died_are_named_and_never_ended(repo: Repo) -> None:
-    hold = "until test -e $HOME/go; do sleep 0.05; done"
+    hold = "touch $HOME/in; until test -e $HOME/go; do sleep 0.05; done"
     repo.parallel("start", "x", "--", "sh", "-c", hold)
     record = repo.state / "tasks" / "x" / "run-1.json"
-    until(lambda: json.loads(record.read_text())["phase"] == "running")
+    until((Path(os.environ["HOME"]) / "in").exists)
     until(lambda: json.loads(record.read_text())["pid"])
     os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
     until(lambda: repo.task("x")["status"] == "lost")

@@ -128,6 +128,32 @@ def test_a_worktree_inside_the_main_one_moves_with_it(repo: Repo, tmp_path: Path
     is_whole(now, now.path / ".claude/worktrees/x")
 
 
+@pytest.mark.slow
+def test_the_submodules_of_a_worktree_follow_a_move_and_a_copy(
+    repo: Repo, tmp_path: Path, make_repo: Callable[..., Repo]
+) -> None:
+    library = make_repo("library")
+    repo.git("submodule", "--quiet", "add", str(library.path), "lib/sub mödule")
+    repo.git("commit", "--quiet", "-m", "Add a library")
+    path = repo.start("x", "echo work > work.txt")
+    inner = Repo(path / "lib" / "sub mödule")
+    tip = inner.commit("inner.txt", "inner\n")
+    now = moved(repo, tmp_path / "deep" / "er" / "new")
+    now.parallel("list")
+    assert inner.git("rev-parse", "HEAD") == tip
+    assert inner.git("fsck", "--connectivity-only") == ""
+    assert "inner.txt" in inner.git("ls-files")
+    shutil.copytree(path.parent, tmp_path / "deep" / "copied.parallel", symlinks=True)
+    shutil.copytree(now.path, tmp_path / "deep" / "copied", symlinks=True)
+    copy, before = Repo(tmp_path / "deep" / "copied"), snapshot(now.path)
+    copy.parallel("doctor", "--fix")
+    copied = Repo(tmp_path / "deep" / "copied.parallel" / "x" / "lib" / "sub mödule")
+    assert copied.git("rev-parse", "HEAD") == tip
+    copied.commit("more.txt", "more\n")
+    assert inner.git("rev-parse", "HEAD") == tip
+    assert snapshot(now.path) == before
+
+
 def test_a_bare_repository_that_was_moved_is_led_back(repo: Repo, tmp_path: Path) -> None:
     run("git", "clone", "--quiet", "--bare", repo.path, tmp_path / "b.git", cwd=tmp_path)
     bare = Repo(tmp_path / "b.git")
@@ -302,10 +328,10 @@ def test_a_repository_reached_by_a_link_is_neither_moved_nor_copied(
 
 
 def test_what_runs_is_still_known_after_a_move(whole: Repo, tmp_path: Path) -> None:
-    hold = "until test -e $HOME/go; do sleep 0.05; done"
+    hold = "touch $HOME/in; until test -e $HOME/go; do sleep 0.05; done"
     whole.parallel("start", "live", "--no-bootstrap", "--", "sh", "-c", hold)
     record = whole.state / "tasks" / "live" / "run-1.json"
-    until(lambda: json.loads(record.read_text())["phase"] == "running")
+    until((Path(os.environ["HOME"]) / "in").exists)
     runner = int(until(lambda: json.loads(record.read_text())["pid"]))
     whole.path.parent.rename(tmp_path / "two")
     repo = Repo(tmp_path / "two" / whole.path.name)
@@ -424,6 +450,15 @@ def test_a_target_that_is_gone_is_explained_and_not_guessed(whole: Repo) -> None
     told = whole.parallel("doctor", "--fix", ok=1).stdout
     assert "✗ x: the branch main, which it is to be merged into, is gone; " in told
     assert "↳ git branch main " in told
+
+
+def test_what_could_not_be_mended_is_not_said_to_be(whole: Repo) -> None:
+    whole.parallel("start", "y", "--no-bootstrap")
+    pointer = f"gitdir: {whole.path}/.git/worktrees/y\n"
+    (home_of(whole) / "x" / ".git").write_text(pointer)
+    told = whole.parallel("doctor", "--fix", ok=1).stdout
+    assert "✗ x: " in told and "↳ could not be mended: it is as it was\n" in told
+    assert (home_of(whole) / "x" / ".git").read_text() == pointer
 
 
 def test_a_worktree_whose_git_file_is_broken_is_tied_again(whole: Repo) -> None:

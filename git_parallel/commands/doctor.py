@@ -36,8 +36,8 @@ def command(*, fix: bool, as_json: bool) -> int:
             for name, preset in _trusted(repository).items()
             if shutil.which(preset.command[0])
         }
-        found = [*findings(repository), *surroundings(repository), *ports()]
-        mended = {one.what: _mend(one) for one in found if fix and one.mend}
+        found = _look(repository)
+        mended = _mend_all(found) if fix else {}
         agents = _agents(repository, answers)
     if as_json:
         told = [_json(one, mended.get(one.what)) for one in found]
@@ -71,6 +71,17 @@ def _agents(
                 one |= {"trouble": words, "hint": preset.preflight.login}
         found.append(one)
     return found
+
+
+def _look(repository: Repository) -> list[Finding]:
+    return [*findings(repository), *surroundings(repository), *ports()]
+
+
+def _mend_all(found: list[Finding]) -> dict[str, str]:
+    """Why each thing that is safe to mend could not be; nothing where it is gone afterwards."""
+    said = {one.what: _mend(one) for one in found if one.mend}
+    left = {one.what for one in _look(find_repository(Path.cwd()))} if said else set()
+    return {what: why or "it is as it was" * (what in left) for what, why in said.items()}
 
 
 def _mend(finding: Finding) -> str:
