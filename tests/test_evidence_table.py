@@ -535,7 +535,7 @@ def test_tells_what_is_merged(template: Path, tmp_path: Path, row: Row) -> None:
         rule, _, target = row.rule.partition(" ")
         assert found, view.facts and view.facts.unmerged
         assert (found.rule, found.target) == (rule, target or "main")
-        assert ("does not have it yet" in found.text) == bool(target)
+        assert ("not yet in main" in found.text) == bool(target)
     elif row.why == "?":
         assert view.facts is None or "not known" in view.facts.unmerged
     else:
