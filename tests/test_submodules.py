@@ -91,7 +91,7 @@ def test_pins_go_when_the_trash_is_emptied(nested: Repo) -> None:
     nested.parallel("remove", "x")
     assert pins()
     words = ("from git_parallel.__main__ import main; main()", "purge", str(nested.path / ".git"))
-    run(sys.executable, "-c", *words, "0", cwd=nested.path)
+    run(sys.executable, "-c", *words, "0", "0", cwd=nested.path)
     assert pins() == ""
 
 
