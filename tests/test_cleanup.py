@@ -491,6 +491,7 @@ def test_what_only_the_upstream_has_goes_without_its_branch(repo: Repo, tmp_path
     repo.git("remote", "add", "origin", str(origin))
     repo.git("push", "--quiet", "--set-upstream", "origin", "main")
     path = repo.start("x", EDIT)
+    repo.git("config", "core.hooksPath", "/dev/null")
     repo.git("switch", "--quiet", "--detach")
     squash(repo)
     repo.git("push", "--quiet", "origin", "HEAD:main")
