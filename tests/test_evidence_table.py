@@ -371,6 +371,24 @@ ROWS = [
         GONE,
     ),
     kept(
+        "squash of one line reverted, the same line edited later",
+        ONE + "squash; git revert --no-edit HEAD >/dev/null; line a.txt 3 drei; save drei",
+        GONE + ": a.txt",
+    ),
+    kept(
+        "merge of one line reverted, the same line edited later",
+        ONE + ASIDE + "merge parallel/x; line a.txt 3 three; save r; line a.txt 3 drei; save drei",
+        GONE + ": a.txt",
+    ),
+    kept(
+        "merged, continued, and the first part reverted and edited since",
+        ONE
+        + ASIDE
+        + "merge parallel/x; line a.txt 3 three; save r; line a.txt 3 drei; save d; on x; put z 1;"
+        "save z; on main; merge parallel/x",
+        GONE + ": a.txt",
+    ),
+    kept(
         "squash, edited later, then taken back in one file",
         WORK + "squash; line a.txt 3 again; git rm -q new.txt; save part",
         GONE + ": new.txt",
