@@ -154,7 +154,7 @@ def _find_out(
 def _upstream_only(found: Evidence | None, target: str) -> Evidence | None:
     if found is None:
         return None
-    return structs.replace(found, text=f"{found.text}, but {target} does not have it yet")
+    return structs.replace(found, text=f"merged into {found.target}, not yet in {target}")
 
 
 def _remember(folder: TaskFolder, facts: Facts) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -53,6 +53,16 @@ class Subject(Struct, frozen=True):
         return Git(self.worktree.path, clean_environment(os.environ))
 
 
+class Tree(Struct, frozen=True):
+    """The worktree or a submodule in it, whose paths begin with `prefix`; `flagged` are the paths
+    whose changes git does not look for.
+    """
+
+    git: Git
+    prefix: str
+    flagged: tuple[str, ...]
+
+
 class Verdict(Struct, frozen=True):
     """Why it must stay (nothing, if it may go), and the ignored files that can't be made again."""
 
@@ -63,12 +73,18 @@ class Verdict(Struct, frozen=True):
 def inspect(subject: Subject) -> Verdict:
     """Check whether a worktree may be moved away; never raises for what it finds."""
     reasons: list[str] = []
-    for check in (_identity, _lock, _activity, _operations, _head, _hidden, _submodules):
+    trees: list[Tree] = []
+    checks = (
+        *(_identity, _lock, _activity, _operations, _head),
+        *(lambda s: _find_trees(s, trees), lambda _: _hidden(trees)),
+        lambda s: _submodules(s, trees),
+    )
+    for check in checks:
         reasons += _closed(check, subject)
         if reasons:
             return Verdict(tuple(reasons))
     precious: list[str] = []
-    reasons += _closed(lambda s: _content(s, precious), subject)
+    reasons += _closed(lambda s: _content(s, trees, precious), subject)
     if precious and not subject.explicit:
         way = f"git parallel remove {subject.task.name}"
         reasons.append(f"ignored files that can't be made again: {_some(precious)} ({way})")
@@ -154,13 +170,13 @@ def _head(subject: Subject) -> Iterator[str]:
         yield f"its HEAD is not on {subject.task.branch} (git switch {subject.task.branch})"
 
 
-def _content(subject: Subject, precious: list[str]) -> Iterator[str]:
+def _content(subject: Subject, trees: list[Tree], precious: list[str]) -> Iterator[str]:
     """Uncommitted paths are reasons; ignored ones that can't be made again go into `precious`."""
     known = environment.record_of(subject.worktree)
     copied = known.copied if known else {}
-    yield from _content_of(subject.git, "", copied, subject.regenerable, precious)
-    for git, name in _filled(subject):
-        yield from _content_of(git, f"{name}/", {}, subject.regenerable, precious)
+    for one in trees:
+        here = {} if one.prefix else copied
+        yield from _content_of(one.git, one.prefix, here, subject.regenerable, precious)
 
 
 def _content_of(
@@ -186,23 +202,38 @@ def _content_of(
             precious.append(prefix + name)
 
 
-def _hidden(subject: Subject) -> Iterator[str]:
-    """Edits under assume-unchanged or skip-worktree, in the worktree and in its submodules."""
-    yield from _hidden_in(subject.git, "")
-    for git, name in _filled(subject):
-        yield from _hidden_in(git, f"{name}/")
+def _find_trees(subject: Subject, trees: list[Tree]) -> Iterator[str]:
+    """Look through the indexes of the worktree and of the submodules that have files, once."""
+    todo = [(subject.git, "")]
+    while todo:
+        git, prefix = todo.pop()
+        listed = git.run(*GIT_ARGUMENTS, "ls-files", "-v", "--stage", "-z").out
+        trees.append(Tree(git, prefix, tuple(_flagged(listed))))
+        for path in submodules.links(listed):
+            inner = git.at(git.folder / path)
+            if (inner.folder / ".git").exists():
+                todo.append((inner, f"{prefix}{path}/"))
+    yield from ()
 
 
-def _hidden_in(git: Git, prefix: str) -> Iterator[str]:
-    """Found in a copy of the index without these flags."""
-    listed = git.run(*GIT_ARGUMENTS, "ls-files", "-v", "-z").out
+def _flagged(listed: str) -> Iterator[str]:
+    """The paths that are assume-unchanged or skip-worktree, as `ls-files -v` tells them."""
     if listed.count("\0H ") + listed.startswith("H ") == listed.count("\0"):
-        return  # nothing is flagged, told apart without a look at each of very many
-    fields = listed.removesuffix("\0").split("\0")
-    flagged = [field[2:] for field in fields if field[0].islower() or field[0] == "S"]
-    present = [name for name in flagged if os.path.lexists(git.folder / name)]
-    if not present:
-        return
+        return  # nothing is flagged: told apart without a look at each of very many
+    for field in listed.removesuffix("\0").split("\0"):
+        if field[0].islower() or field[0] == "S":
+            yield field.partition("\t")[2]
+
+
+def _hidden(trees: Sequence[Tree]) -> Iterator[str]:
+    """Edits under assume-unchanged or skip-worktree, found in a copy of the index without them."""
+    for one in trees:
+        present = [name for name in one.flagged if os.path.lexists(one.git.folder / name)]
+        if present:
+            yield from _hidden_in(one.git, one.prefix, present)
+
+
+def _hidden_in(git: Git, prefix: str, present: list[str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
         index = Path(scratch) / "index"
         shutil.copyfile(
@@ -220,23 +251,11 @@ def _hidden_in(git: Git, prefix: str) -> Iterator[str]:
         yield f"edited, but hidden from git status: {_some(shown)} ({way})"
 
 
-def _filled(subject: Subject) -> Iterator[tuple[Git, str]]:
-    """Git in each submodule that has files, with its path; those in submodules as well."""
-    todo = [(subject.git, "")]
-    while todo:
-        git, prefix = todo.pop()
-        for path in submodules.links(git):
-            inner = git.at(git.folder / path)
-            if (inner.folder / ".git").exists():
-                yield inner, prefix + path
-                todo.append((inner, f"{prefix}{path}/"))
-
-
-def _submodules(subject: Subject) -> Iterator[str]:
+def _submodules(subject: Subject, trees: Sequence[Tree]) -> Iterator[str]:
     """Commits, stashes and unfinished operations in submodules that exist nowhere else."""
     known = set(submodules.git_dirs(subject.worktree.admin / "modules"))
-    for git, _ in _filled(subject):
-        known.add(Path(git.text("rev-parse", "--absolute-git-dir")))
+    inner = [one.git for one in trees if one.prefix]
+    known |= {Path(git.text("rev-parse", "--absolute-git-dir")) for git in inner}
     for modules in sorted(known):
         git = Git(modules, {**clean_environment(os.environ), "GIT_DIR": str(modules)})
         name = modules.parent.name if modules.name == ".git" else modules.name

@@ -15,6 +15,7 @@ from git_parallel.worktree import Worktree
 
 FILE = ".gitmodules"
 LINK = "160000"  # the mode of a submodule in the index
+TAGS = "HSMRCK? hsmrck"  # what `-v` puts before a mode
 PIN = "refs/parallel"
 
 
@@ -24,17 +25,18 @@ def pending(top: Path) -> list[str]:
     """
     if not (top / FILE).is_file():
         return []
-    found = links(Git(top, GIT_OPTIONAL_LOCKS="0"))
-    return [path for path in found if not (top / path / ".git").exists()]
+    listed = Git(top, GIT_OPTIONAL_LOCKS="0").run("ls-files", "-z", "--stage").out
+    return [path for path in links(listed) if not (top / path / ".git").exists()]
 
 
-def links(git: Git) -> list[str]:
-    """The paths of a tree where a commit of another repository stands, filled or not."""
-    listed = git.run("ls-files", "-z", "--stage").out
+def links(listed: str) -> list[str]:
+    """The paths where a commit of another repository stands, filled or not, in what `ls-files
+    --stage -z` printed, with or without `-v`.
+    """
     if f"{LINK} " not in listed:  # told apart without a look at each of very many
         return []
     entries = (entry.partition("\t") for entry in listed.removesuffix("\0").split("\0"))
-    return [path for mode, _, path in entries if mode.startswith(LINK)]
+    return [path for mode, _, path in entries if mode.lstrip(TAGS).startswith(LINK)]
 
 
 def fill(site: Site) -> str:

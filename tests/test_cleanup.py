@@ -483,3 +483,27 @@ def test_children_go_where_their_parent_went(repo: Repo) -> None:
     assert repo.task("child")["target"] == "main"
     repo.parallel("merge", "child")
     assert repo.git("show", "main:new.txt") == "new"
+
+
+def test_what_only_the_upstream_has_goes_without_its_branch(repo: Repo, tmp_path: Path) -> None:
+    origin = tmp_path / "origin"
+    repo.git("init", "--quiet", "--bare", str(origin))
+    repo.git("remote", "add", "origin", str(origin))
+    repo.git("push", "--quiet", "--set-upstream", "origin", "main")
+    path = repo.start("x", EDIT)
+    repo.git("config", "core.hooksPath", "/dev/null")
+    repo.git("switch", "--quiet", "--detach")
+    squash(repo)
+    repo.git("push", "--quiet", "origin", "HEAD:main")
+    repo.git("switch", "--quiet", "main")
+    found = repo.json("cleanup", "--dry-run")["cleaned"][0]["evidence"]
+    assert (found["rule"], found["target"]) == ("M5", "origin/main")
+    told = repo.parallel("cleanup").stderr
+    assert "merged into origin/main, not yet in main" in told
+    assert "its branch parallel/x stays" in told
+    assert not path.exists()
+    assert repo.git("branch", "--list", "parallel/x").strip() == "parallel/x"
+    repo.parallel("undo", "x")
+    repo.git("pull", "--quiet")
+    repo.parallel("cleanup")
+    assert repo.git("branch", "--list", "parallel/x") == ""

@@ -371,6 +371,24 @@ ROWS = [
         GONE,
     ),
     kept(
+        "squash of one line reverted, the same line edited later",
+        ONE + "squash; git revert --no-edit HEAD >/dev/null; line a.txt 3 drei; save drei",
+        GONE + ": a.txt",
+    ),
+    kept(
+        "merge of one line reverted, the same line edited later",
+        ONE + ASIDE + "merge parallel/x; line a.txt 3 three; save r; line a.txt 3 drei; save drei",
+        GONE + ": a.txt",
+    ),
+    kept(
+        "merged, continued, and the first part reverted and edited since",
+        ONE
+        + ASIDE
+        + "merge parallel/x; line a.txt 3 three; save r; line a.txt 3 drei; save d; on x; put z 1;"
+        "save z; on main; merge parallel/x",
+        GONE + ": a.txt",
+    ),
+    kept(
         "squash, edited later, then taken back in one file",
         WORK + "squash; line a.txt 3 again; git rm -q new.txt; save part",
         GONE + ": new.txt",
@@ -535,7 +553,7 @@ def test_tells_what_is_merged(template: Path, tmp_path: Path, row: Row) -> None:
         rule, _, target = row.rule.partition(" ")
         assert found, view.facts and view.facts.unmerged
         assert (found.rule, found.target) == (rule, target or "main")
-        assert ("does not have it yet" in found.text) == bool(target)
+        assert ("not yet in main" in found.text) == bool(target)
     elif row.why == "?":
         assert view.facts is None or "not known" in view.facts.unmerged
     else:

@@ -185,9 +185,9 @@ def test_does_nothing_in_a_clone_or_where_nothing_is_ours(repo: Repo, tmp_path: 
 
 def test_never_makes_git_fail(repo: Repo) -> None:
     repo.start("x", EDIT)
-    (repo.state / "tasks" / "x" / "task.json").write_text("{ not json")
-    run("git", "merge", "--no-edit", "parallel/x", cwd=repo.path)
-    assert "task.json can't be read" in repo.parallel("list").stdout
+    (repo.path / ".git" / "parallel" / "config.toml").write_text("not toml")
+    done = run("git", "merge", "--no-edit", "parallel/x", cwd=repo.path)
+    assert "config.toml" in done.stderr
     for name in NAMES:
         text = (folder_of(repo) / name).read_text().replace(f"program={PROGRAM}", "program=/gone")
         script(folder_of(repo) / name, text)

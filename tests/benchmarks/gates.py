@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.benchmarks.comparison import Gate
 from tests.benchmarks.scratch import Repo, Scratch
+from tests.benchmarks.sweeps import sweep
 from tests.benchmarks.timings import TASKS
 
 TAG = "GIT_PARALLEL_RUN"  # in the environment of a runner, and of all that it starts
@@ -102,4 +103,5 @@ GATES: dict[str, Callable[[Scratch], list[Gate]]] = {
     "processes": processes,
     "imports": imports,
     "objects": objects,
+    "sweep": lambda scratch: sweep(scratch, _count),
 }

@@ -11,6 +11,7 @@ from tests.benchmarks.comparison import Limit, Result, Side, compare
 from tests.benchmarks.environments import ENVIRONMENTS
 from tests.benchmarks.forecasts import FORECASTS
 from tests.benchmarks.scratch import NO_HOOKS, Repo, Scratch, write_tree
+from tests.benchmarks.sweeps import merge
 
 TASKS = [f"t{number}" for number in range(10)]
 
@@ -135,12 +136,12 @@ def remove(scratch: Scratch, runs: int) -> list[Result]:
     scratch.settle()
     ours = [_remove_and_undo(scratch, repo) for _ in range(runs + 1)][1:]
     theirs = _remove_by_git(scratch, repo)
-    what = "remove, 40,000 ignored files (git: once)"
+    what = "remove, 100,000 ignored files (git: once)"
     return [Result(what, median(ours), theirs, Limit("ms", 300), (min(ours), theirs))]
 
 
 def _install_packages(worktree: Path) -> None:
-    write_tree(worktree / "node_modules", files=40_000, folders=4_000, lines=5)
+    write_tree(worktree / "node_modules", files=100_000, folders=10_000, lines=5)
 
 
 def _remove_and_undo(scratch: Scratch, repo: Repo) -> float:
