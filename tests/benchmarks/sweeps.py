@@ -49,7 +49,7 @@ def _merge(repo: Repo, name: str) -> None:
     repo.run("git", *NO_HOOKS, *words)
 
 
-def merge(scratch: Scratch, runs: int) -> list[Result]:
+def merge_of_others(scratch: Scratch, runs: int) -> list[Result]:
     """`git merge` with our hooks and without, in a repository where nothing is ours."""
     repo = scratch.repository("merge-none", files=200, folders=10)
     repo.run("git", "parallel", "hooks", "install")

@@ -11,7 +11,7 @@ from tests.benchmarks.comparison import Limit, Result, Side, compare
 from tests.benchmarks.environments import ENVIRONMENTS
 from tests.benchmarks.forecasts import FORECASTS
 from tests.benchmarks.scratch import NO_HOOKS, Repo, Scratch, write_tree
-from tests.benchmarks.sweeps import merge
+from tests.benchmarks.sweeps import merge_of_others
 
 TASKS = [f"t{number}" for number in range(10)]
 
@@ -189,6 +189,7 @@ TIMINGS: dict[str, Callable[[Scratch, int], list[Result]]] = {
     "list": list_tasks,
     "remove": remove,
     "merge": merge,
+    "merge-of-others": merge_of_others,
     **ENVIRONMENTS,
     **FORECASTS,
 }
