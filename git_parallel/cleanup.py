@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import forge, process, safety, scratch, trash
+from git_parallel import forge, journal, process, safety, scratch, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError
 from git_parallel.evidence import Evidence
@@ -59,7 +59,7 @@ def sweep(
     if not repository.store.exists:
         return Swept()
     rules = repository.configuration().config
-    recovered = () if dry_run else _recover(repository)
+    recovered = () if dry_run else recover(repository)
     if only is not None:
         overview = look(repository, only, files=False)
     overview = overview or _look_also_at_forges(repository)
@@ -90,8 +90,9 @@ def _look_also_at_forges(repository: Repository) -> Overview:
     )
 
 
-def _recover(repository: Repository) -> tuple[str, ...]:
-    if not trash.unfinished(repository):
+def recover(repository: Repository) -> tuple[str, ...]:
+    """Carry the moves to their end that were killed; returns the names of the tasks."""
+    if not journal.unfinished(repository):
         return ()
     with repository.store.locked():
         return tuple(trash.recover(repository))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from git_parallel import pins, slot, submodules
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.journal import GOING, KEPT, MOVING, RETURNING, Entry, Journal, entries
+from git_parallel.journal import GOING, KEPT, MOVING, RETURNING, Entry, Journal, entries, unbegun
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, same_name
@@ -46,7 +46,7 @@ def move(
     try:
         _carry_away(entry)
     except OSError as error:
-        _take_back(entry)
+        _carry_back(entry)
         words = f"{entry.journal.path} can't be moved to the trash: {error.strerror}"
         raise ParallelError(words) from error
     return entry
@@ -90,13 +90,13 @@ def _announce(
 def _carry_away(entry: Entry) -> None:
     """The move itself; each step may have been done before."""
     journal, repository = entry.journal, entry.repository
+    if journal.admin:  # first: what has no folder, `git worktree prune` would delete
+        _rename(Path(journal.admin), entry.admin)
     if journal.path and journal.tree:
         tree = Path(journal.tree)
         tree.parent.mkdir(parents=True, exist_ok=True)
         _rename(Path(journal.path), tree)
         _rename(tree / ".git", tree / PARKED)
-    if journal.admin:
-        _rename(Path(journal.admin), entry.admin)
     if journal.drop_branch:
         _drop_branch(entry)
     with contextlib.suppress(FileNotFoundError):
@@ -115,8 +115,12 @@ def _rename(old: Path, new: Path) -> None:
 def _drop_branch(entry: Entry) -> None:
     """Delete the branch if it still is where it was pinned; a branch that moved on stays."""
     journal, git = entry.journal, entry.repository.git
+    ref = f"refs/heads/{journal.branch}"
+    branch = entry.repository.branches(ref).get(ref)
+    if branch is None or branch.worktree:  # gone already, or of somebody new
+        return
     with contextlib.suppress(GitError):
-        git.run("update-ref", "-d", f"refs/heads/{journal.branch}", journal.tip or "")
+        git.run("update-ref", "-d", ref, journal.tip or "")
         if journal.settings:
             git.run("config", "--local", "--remove-section", f"branch.{journal.branch}")
 
@@ -237,13 +241,10 @@ def _return_admin(entry: Entry, path: Path | None) -> None:
     os.rename(entry.admin, admin)
 
 
-def _take_back(entry: Entry) -> None:
-    """Undo what there is of a move that did not come to its end."""
-    _carry_back(entry)
-
-
 def _forget(entry: Entry) -> None:
     pins.unpin(entry.repository, entry.journal.id)
+    for place in (entry.admin, entry.record):  # the journal goes last: it says what they are
+        shutil.rmtree(place, ignore_errors=True)
     shutil.rmtree(entry.folder)
     emptied = [entry.folder.parent]
     if entry.journal.tree:
@@ -257,19 +258,22 @@ def _forget(entry: Entry) -> None:
 def recover(repository: Repository) -> list[str]:
     """Carry every move that was killed to its end, under the store's lock; returns their names."""
     done = []
+    for folder in unbegun(repository):
+        shutil.rmtree(folder)
     for entry in entries(repository):
-        if entry.journal.state == RETURNING:
-            _carry_back(entry)
-            done.append(entry.journal.name)
-        elif entry.journal.state == MOVING:
-            _take_back(entry)
+        if entry.journal.state in (MOVING, RETURNING):
+            _carry_away(entry) if _is_blocked(entry) else _carry_back(entry)
             done.append(entry.journal.name)
     return done
 
 
-def unfinished(repository: Repository) -> bool:
-    """Whether a move was killed; cheap, and without the lock."""
-    return any(entry.journal.state in (MOVING, RETURNING) for entry in entries(repository))
+def _is_blocked(entry: Entry) -> bool:
+    """Whether something new stands where a part would have to go back to."""
+    journal, tasks = entry.journal, entry.repository.store.tasks
+    ways = [(entry.record, tasks / journal.slug)]
+    if journal.path and journal.tree:
+        ways.append((Path(journal.tree), Path(journal.path)))
+    return any(os.path.lexists(rest) and os.path.lexists(place) for rest, place in ways)
 
 
 def purge(repository: Repository, *, older_than_s: float) -> list[str]:
