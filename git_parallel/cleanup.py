@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from git_parallel import forge, journal, process, safety, scratch, trash
 from git_parallel.draft import BRANCH_PREFIX
-from git_parallel.errors import ParallelError
+from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.evidence import Evidence
 from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository
@@ -134,15 +134,18 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
         if not dry_run:
             _retarget_children(repository, view)
             why = view.evidence.text if view.evidence else ""
-            trash.move(
-                repository,
-                view.folder,
-                view.task,
-                view.worktree,
-                tip=view.tip,
-                drop_branch=view.task.branch.startswith(BRANCH_PREFIX),
-                why=why,
-            )
+            try:
+                trash.move(
+                    repository,
+                    view.folder,
+                    view.task,
+                    view.worktree,
+                    tip=view.tip,
+                    drop_branch=view.task.branch.startswith(BRANCH_PREFIX),
+                    why=why,
+                )
+            except UnsafeError:
+                return "it changed a moment ago"
     return ""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import config, early
+from git_parallel import config, early, records
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git, check_version
 from git_parallel.history import History
@@ -144,7 +144,7 @@ class Repository:
 
     def mark(self, worktree: Worktree, slug: str) -> None:
         """Say that a worktree belongs to a task."""
-        (worktree.admin / TASK_MARK).write_text(slug + "\n")
+        records.write(worktree.admin / TASK_MARK, os.fsencode(f"{slug}\n"), durable=False)
 
     def worktree_of(self, slug: str) -> Worktree | None:
         """The worktree of a task, wherever it was moved to."""

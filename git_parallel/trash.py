@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from git_parallel import pins, slot, submodules
+from git_parallel import pins, records, slot, submodules
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.journal import GOING, KEPT, MOVING, RETURNING, Entry, Journal, entries, unbegun
+from git_parallel.lock import Lock
 from git_parallel.repository import Repository
 from git_parallel.store import TaskFolder
 from git_parallel.task import Task, same_name
@@ -36,8 +37,26 @@ def move(
     """Move a task and its worktree into the trash, under the store's lock.
 
     Whoever calls has made sure that it may go. Raises ParallelError, with everything where it was,
-    where the folder can't be renamed.
+    where the folder can't be renamed, or where a run began meanwhile.
     """
+    lock = Lock.take(folder.lock)
+    if lock is None:
+        hint = f"git parallel stop {task.name}"
+        raise UnsafeError(f"`{task.name}` can't be removed: it is being worked on", hint=hint)
+    with lock:  # so that no run begins in what is on its way
+        return _move(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
+
+
+def _move(
+    repository: Repository,
+    folder: TaskFolder,
+    task: Task,
+    worktree: Worktree | None,
+    *,
+    tip: str | None,
+    drop_branch: bool,
+    why: str,
+) -> Entry:
     entry = _announce(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
     _keep_reflog(entry)
     only_here = [tip] if tip else []
@@ -237,7 +256,7 @@ def _return_admin(entry: Entry, path: Path | None) -> None:
         admin, number = old.with_name(f"{old.name}{number}"), number + 1
     admin.parent.mkdir(exist_ok=True)
     if path and admin != old:
-        (path / ".git").write_text(f"gitdir: {admin}\n")
+        records.write(path / ".git", os.fsencode(f"gitdir: {admin}\n"))
     os.rename(entry.admin, admin)
 
 
@@ -245,12 +264,15 @@ def _forget(entry: Entry) -> None:
     pins.unpin(entry.repository, entry.journal.id)
     for place in (entry.admin, entry.record):  # the journal goes last: it says what they are
         shutil.rmtree(place, ignore_errors=True)
-    shutil.rmtree(entry.folder)
-    emptied = [entry.folder.parent]
     if entry.journal.tree:
         rest = Path(entry.journal.tree).parent
-        emptied += [rest, rest.parent]
-    for folder in emptied:
+        _remove_empty(rest, rest.parent)
+    shutil.rmtree(entry.folder)
+    _remove_empty(entry.folder.parent)
+
+
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
 

@@ -7,6 +7,7 @@ the real command line.
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -47,6 +48,10 @@ class Running:
     def __init__(self, line: socket.socket, words: list[str]) -> None:
         self._line = line
         self.words = words
+
+    def has_ended(self) -> bool:
+        """Whether its end is there to be read."""
+        return bool(select.select([self._line], [], [], 0)[0])
 
     def ended(self, *, within_s: float = LIMIT_S) -> Ended:
         """Wait for its end; raises TimeoutError."""

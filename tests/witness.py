@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dulwich.errors import NotGitRepository
-from dulwich.index import Index
+from dulwich.index import ConflictedIndexEntry, Index
 from dulwich.objects import Blob, Commit, ObjectID, Tag, Tree
 from dulwich.refs import Ref
 from dulwich.repo import Repo as Dulwich
@@ -94,9 +94,18 @@ def roots(git_dir: Path) -> set[str]:
             if (admin / name).is_file():
                 found |= set(OBJECT_ID.findall((admin / name).read_text()))
         if (admin / "index").is_file():
-            entries = Index(str(admin / "index")).iterobjects()
-            found |= {sha.decode() for _, sha, mode in entries if mode != GITLINK}
+            found |= set(_staged(admin / "index"))
     return found - {"0" * 40}
+
+
+def _staged(index: Path) -> Iterator[str]:
+    """The blobs that an index names; of a path in conflict, all versions."""
+    for _, entry in Index(str(index)).items():
+        if isinstance(entry, ConflictedIndexEntry):
+            versions = [entry.ancestor, entry.this, entry.other]
+        else:
+            versions = [entry]
+        yield from (one.sha.decode() for one in versions if one and one.mode != GITLINK)
 
 
 def tip_of(git_dir: Path, ref: str) -> str | None:
