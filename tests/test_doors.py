@@ -14,13 +14,15 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from git_parallel.lock import Lock, is_held
 from tests import witness
-from tests.conftest import Repo, run, until
+from tests.conftest import Repo, mostly_slow, run, until
 from tests.doors import Trap
 from tests.resident import Ended, Resident, resident
 
@@ -293,6 +295,21 @@ PAIRS: dict[str, tuple[Scene, tuple[str, ...], tuple[str, ...]]] = {
 BESIDE_S = 0.4
 
 
+class Held:
+    """A command that waits at a door, if there is one of that number."""
+
+    def __init__(self, place: Place, at: int, *words: str) -> None:
+        self._reached, self._go = place.top.parent / "reached", place.top.parent / "go"
+        trap = Trap(kind="hold", at=at, reached=str(self._reached), go=str(self._go))
+        self._call = place.server.begin(place.top, *words, trap=trap)
+        until(lambda: self._reached.exists() or self._call.has_ended())
+        self.there = self._reached.exists()
+
+    def let_go(self) -> Ended:
+        self._go.touch()
+        return self._call.ended()
+
+
 def hold(server: Resident, template: Path, what: str, at: int) -> bool:
     """Hold one command at a door for as long as another one takes, or has to wait for it; returns
     whether there was such a door.
@@ -300,15 +317,11 @@ def hold(server: Resident, template: Path, what: str, at: int) -> bool:
     scene, one, other = PAIRS[what]
     place = Place(server, template)
     scene(place)
-    reached, go = place.top.parent / "reached", place.top.parent / "go"
-    trap = Trap(kind="hold", at=at, reached=str(reached), go=str(go))
-    held = server.begin(place.top, *one, trap=trap)
-    until(lambda: reached.exists() or held.has_ended())
+    held = Held(place, at, *one)
     beside = server.begin(place.top, *other)
     with contextlib.suppress(AssertionError):  # it waits for a lock: then both go on
         until(beside.has_ended, limit_s=BESIDE_S)
-    go.touch()
-    ends = [held.ended(), beside.ended()]
+    ends = [held.let_go(), beside.ended()]
     until(place.rests)
     for end in ends:
         assert end.code in (0, 1), (what, at, ends)
@@ -317,9 +330,8 @@ def hold(server: Resident, template: Path, what: str, at: int) -> bool:
     if what == "start, start":
         assert sorted(end.code for end in ends) == [0, 1], (at, ends)
     place.explained()
-    was = reached.exists()
     shutil.rmtree(place.top.parent, ignore_errors=True)
-    return was
+    return held.there
 
 
 @pytest.mark.parametrize(
@@ -341,6 +353,60 @@ def test_two_commands_at_once_agree_at_every_door(
             break
         met += 1
     assert met or what.startswith("stop")
+
+
+@pytest.mark.parametrize("at", mostly_slow(range(1, 19), quick=[12, 15]))
+def test_a_start_that_fails_deletes_only_what_is_its_own(
+    server: Resident, template: Path, at: int
+) -> None:
+    """Whatever comes to stand in its place meanwhile."""
+    place = Place(server, template)
+    place.task("other")
+    held = Held(place, at, "start", "x", "--no-bootstrap")
+    theirs = place.home / "x"
+    assert not theirs.exists(), "it is too late"
+    place.git("worktree", "add", "-q", "-b", "mine", str(theirs))
+    place.write(theirs / "mine.local")
+    done = held.let_go()
+    assert done.code == 1, done
+    assert not place.lost()
+    assert place.git("branch", "--show-current", at=theirs) == "mine"
+    place.explained()
+    assert place.names() == ["other"]
+
+
+def test_a_run_refuses_a_task_whose_start_was_interrupted(server: Resident, template: Path) -> None:
+    place = Place(server, template)
+    seen = False
+    for at in range(14, 30):
+        code = place.call("start", "x", "--no-bootstrap", trap=Trap(at=at)).code
+        until(place.rests)
+        if code == KILLED and place.names():
+            done = place.call("run", "x", "--", "true")
+            assert done.code == 1
+            assert done.err == (
+                "✗ `x` can't be run: its `start` was interrupted\n↳ git parallel start x\n"
+            )
+            seen = True
+            break
+    assert seen
+    done = place.call("start", "x", "--no-bootstrap")
+    assert done.code == 0
+    place.explained()
+
+
+def test_a_lock_whose_folder_moved_while_somebody_waited_is_not_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    held = Lock.take(folder / "lock")
+    assert held
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(Lock.take, folder / "lock", wait_s=30)
+        until(lambda: len(os.listdir("/proc/self/fd")) > 0 and is_held(folder / "lock"))
+        folder.rename(tmp_path / "gone")
+        held.release()
+        with pytest.raises(FileNotFoundError):
+            waits.result()
 
 
 # The machine says no
