@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from git_parallel import emptying, forge, safety, scratch, trash
+from git_parallel import emptying, forge, journal, safety, scratch, trash
 from git_parallel.draft import BRANCH_PREFIX
-from git_parallel.errors import ParallelError
+from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.evidence import Evidence
 from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository
@@ -60,7 +60,7 @@ def sweep(
     if not repository.store.exists:
         return Swept()
     rules = repository.configuration().config
-    recovered = () if dry_run else _recover(repository)
+    recovered = () if dry_run else recover(repository)
     if only is not None:
         overview = look(repository, only, files=False)
     overview = overview or _look_also_at_forges(repository)
@@ -93,8 +93,9 @@ def _look_also_at_forges(repository: Repository) -> Overview:
     )
 
 
-def _recover(repository: Repository) -> tuple[str, ...]:
-    if not trash.unfinished(repository):
+def recover(repository: Repository) -> tuple[str, ...]:
+    """Carry the moves to their end that were killed; returns the names of the tasks."""
+    if not journal.unfinished(repository):
         return ()
     with repository.store.locked():
         return tuple(trash.recover(repository))
@@ -136,15 +137,18 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
         if not dry_run:
             _retarget_children(repository, view)
             why = view.evidence.text if view.evidence else ""
-            trash.move(
-                repository,
-                view.folder,
-                view.task,
-                view.worktree,
-                tip=view.tip,
-                drop_branch=view.landed_here and view.task.branch.startswith(BRANCH_PREFIX),
-                why=why,
-            )
+            try:
+                trash.move(
+                    repository,
+                    view.folder,
+                    view.task,
+                    view.worktree,
+                    tip=view.tip,
+                    drop_branch=view.landed_here and view.task.branch.startswith(BRANCH_PREFIX),
+                    why=why,
+                )
+            except UnsafeError:
+                return "it changed a moment ago"
     return ""
 
 

@@ -63,7 +63,7 @@ def creating(
         lock = Lock.take(folder.lock, wait_s=LOCK_WAIT_S)
     if lock is None:
         raise ParallelError(f"{folder.lock} is held by another process")
-    with lock, _undone_on_failure(repository, folder, making, lock):
+    with lock, _undone_on_failure(repository, folder, making):
         worktree = _make(repository, task, draft, settings)
         carried = _carry(worktree, source) if source else 0
         yield Created(task, folder, worktree, lock, draft.target_tip, carried, cleared)
@@ -166,13 +166,13 @@ def _make(
 
 @contextlib.contextmanager
 def _undone_on_failure(
-    repository: Repository, folder: TaskFolder, making: Making, lock: Lock
+    repository: Repository, folder: TaskFolder, making: Making
 ) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        lock.release()
-        with contextlib.suppress(ParallelError, OSError):  # the first error is the one to tell
+        # The first error is the one to tell.
+        with contextlib.suppress(ParallelError, OSError), repository.store.locked():
             _unmake(repository, folder, making)
         if isinstance(error, OSError):
             raise ParallelError(f"{making.path} can't be made: {error.strerror}") from error
@@ -184,9 +184,10 @@ def _unmake(repository: Repository, folder: TaskFolder, making: Making) -> None:
     import shutil
 
     path = Path(making.path)
+    ref = f"refs/heads/{making.branch}"
     worktree = _worktree_at(repository, path)
-    shutil.rmtree(path, ignore_errors=True)
-    if worktree:
+    if worktree and worktree.branch == ref:  # else somebody else was faster, and git refused
+        shutil.rmtree(path, ignore_errors=True)
         shutil.rmtree(worktree.admin, ignore_errors=True)
     with contextlib.suppress(OSError):
         path.parent.rmdir()
@@ -194,9 +195,9 @@ def _unmake(repository: Repository, folder: TaskFolder, making: Making) -> None:
     if address.is_symlink():
         address.unlink()
     if making.made_branch:
-        ref = f"refs/heads/{making.branch}"
         with contextlib.suppress(GitError):
-            if ref in repository.branches(ref):
+            branch = repository.branches(ref).get(ref)
+            if branch and branch.worktree is None:
                 repository.git.run("update-ref", "-d", ref, making.base)
     shutil.rmtree(folder.path, ignore_errors=True)
 

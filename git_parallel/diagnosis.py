@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from git_parallel import breakage, hooks, journal, mending, scratch, slot, trash, tree
+from git_parallel import breakage, hooks, journal, mending, scratch, slot, tree
 from git_parallel.errors import ParallelError
 from git_parallel.finding import FIX, Finding
 from git_parallel.overview import look
@@ -88,7 +88,7 @@ def _reader(folder: TaskFolder) -> Callable[[], object]:
 
 
 def _trash(repository: Repository) -> Iterator[Finding]:
-    if trash.unfinished(repository):
+    if journal.unfinished(repository):
         yield Finding(
             kind="trash",
             what="a move to the trash, or back, was killed",

@@ -100,3 +100,15 @@ def is_ours(repository: Repository, journal: Journal) -> bool:
     with contextlib.suppress(OSError):
         return common == repository.common or os.path.samefile(common, repository.common)
     return False
+
+
+def unfinished(repository: Repository) -> bool:
+    """Whether a move was killed, or is just under way; cheap, and without the lock."""
+    found = any(entry.journal.state in (MOVING, RETURNING) for entry in entries(repository))
+    return found or bool(unbegun(repository))
+
+
+def unbegun(repository: Repository) -> list[Path]:
+    """The folders of moves that were killed before they said anything, and so moved nothing."""
+    folders = sorted(repository.store.trash.glob("*"))
+    return [folder for folder in folders if not (folder / JOURNAL).exists()]

@@ -17,17 +17,21 @@ class Lock:
 
     @classmethod
     def take(cls, path: Path, *, wait_s: float = 0.0) -> Self | None:
-        """The lock on a file, or None while somebody else holds it longer than `wait_s` seconds."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        """The lock on a file, or None while somebody else holds it longer than `wait_s` seconds.
+
+        Raises FileNotFoundError where its folder is gone, also where it went while we waited.
+        """
         deadline = time.monotonic() + wait_s
         pause = 0.001
-        while not _try_lock(fd, fcntl.LOCK_EX):
+        while True:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            if _try_lock(fd, fcntl.LOCK_EX) and _is_at(fd, path):
+                return cls(fd)
+            os.close(fd)
             if time.monotonic() >= deadline:
-                os.close(fd)
                 return None
             time.sleep(pause)
             pause = min(pause * 2, 0.05)
-        return cls(fd)
 
     def release(self) -> None:
         """Let go; the lock stays held where a child inherited it."""
@@ -52,6 +56,14 @@ def is_held(path: Path) -> bool:
         return not _try_lock(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    """Whether a file that was opened still is the one of that path: its folder may have moved."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _try_lock(fd: int, kind: int) -> bool:

@@ -3,6 +3,7 @@
 It imports nothing that takes long, because hooks print too.
 """
 
+import errno
 import os
 import re
 import sys
@@ -14,11 +15,15 @@ from typing import IO, Any
 import msgspec
 
 from git_parallel import __version__
-from git_parallel.errors import EXIT_BUG, EXIT_INTERRUPTED, ParallelError
+from git_parallel.errors import EXIT_BUG, EXIT_INTERRUPTED, EXIT_REFUSED, ParallelError
 
 DONE, NOTHING, WARNING, ERROR, HINT, BUSY = "✓", "○", "▲", "✗", "↳", "◎"
 COLOURS = {DONE: "32", NOTHING: "2", WARNING: "33", ERROR: "31", HINT: "36", BUSY: "34"}
 CLEAR = "\x1b[K"
+NO_BUGS = frozenset(  # what the machine is short of, or does not let us do
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EXDEV}
+    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG}
+)
 TAIL_BYTES = 1 << 16
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -57,8 +62,20 @@ def guarded(work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         tell(ERROR, "interrupted")
         return EXIT_INTERRUPTED
+    except OSError as trouble:
+        if trouble.errno not in NO_BUGS:
+            return _report(trouble)
+        return _tell_trouble(trouble)
     except Exception as bug:  # the report says where it is, the terminal gets one line
         return _report(bug)
+
+
+def _tell_trouble(trouble: OSError) -> int:
+    place = os.fsdecode(trouble.filename) if isinstance(trouble.filename, str | bytes) else ""
+    words = f"{place}: {trouble.strerror}" if place else str(trouble.strerror)
+    full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
+    error(ParallelError(words, hint="make room and do it again: df -h ." if full else ""))
+    return EXIT_REFUSED
 
 
 def _report(bug: Exception) -> int:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import Git
 from git_parallel.lock import Lock
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import TaskView, look, no_such_task
 from git_parallel.repository import Repository
 from git_parallel.task import TaskName
 
@@ -50,7 +50,10 @@ def at_rest(repository: Repository, name: TaskName) -> Iterator[TaskView]:
     works on it, or its worktree is not as its branch has it.
     """
     view = look(repository, [name]).tasks[0]
-    lock = Lock.take(view.folder.lock, wait_s=LOCK_WAIT_S)
+    try:
+        lock = Lock.take(view.folder.lock, wait_s=LOCK_WAIT_S)
+    except FileNotFoundError:
+        raise no_such_task(name) from None
     if lock is None:
         hint = f"git parallel stop {name}"
         raise UnsafeError(f"`{name}` is being worked on", hint=hint)

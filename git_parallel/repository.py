@@ -8,7 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import config, early, inside, relocation
+from git_parallel import config, early, inside, records, relocation
 from git_parallel.errors import ParallelError
 from git_parallel.git import AS_THEY_ARE, Git, check_version
 from git_parallel.history import History
@@ -160,7 +160,7 @@ class Repository:
 
     def mark(self, worktree: Worktree, slug: str) -> None:
         """Say that a worktree belongs to a task."""
-        (worktree.admin / TASK_MARK).write_text(slug + "\n")
+        records.write(worktree.admin / TASK_MARK, os.fsencode(f"{slug}\n"), durable=False)
 
     def worktree_of(self, slug: str) -> Worktree | None:
         """The worktree of a task, wherever it was moved to."""

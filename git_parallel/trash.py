@@ -11,10 +11,11 @@ import shutil
 import time
 from pathlib import Path
 
-from git_parallel import pins, slot
+from git_parallel import pins, records, slot
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.home import resting_home
-from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries
+from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries, unbegun
+from git_parallel.lock import Lock
 from git_parallel.relocation import PARKED
 from git_parallel.repository import Repository
 from git_parallel.task import Task, same_name
@@ -37,9 +38,27 @@ def move(
     """Move a task and its worktree into the trash, under the store's lock.
 
     Whoever calls has made sure that it may go. Raises ParallelError, with everything where it was,
-    where the folder can't be renamed, or is locked and out of reach.
+    where the folder can't be renamed, is locked and out of reach, or where a run began meanwhile.
     """
     _refuse_out_of_reach(task, worktree)
+    lock = Lock.take(folder.lock)
+    if lock is None:
+        hint = f"git parallel stop {task.name}"
+        raise UnsafeError(f"`{task.name}` can't be removed: it is being worked on", hint=hint)
+    with lock:  # so that no run begins in what is on its way
+        return _move(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
+
+
+def _move(
+    repository: Repository,
+    folder: TaskFolder,
+    task: Task,
+    worktree: Worktree | None,
+    *,
+    tip: str | None,
+    drop_branch: bool,
+    why: str,
+) -> Entry:
     entry = _announce(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
     _keep_reflog(entry)
     only_here = [tip] if tip else []
@@ -48,7 +67,7 @@ def move(
     try:
         _carry_away(entry)
     except OSError as error:
-        _take_back(entry)
+        _carry_back(entry)
         words = f"{entry.journal.path} can't be moved to the trash: {error.strerror}"
         raise ParallelError(words) from error
     return entry
@@ -103,13 +122,13 @@ def _announce(
 def _carry_away(entry: Entry) -> None:
     """The move itself; each step may have been done before."""
     journal, repository = entry.journal, entry.repository
+    if journal.admin:  # first: what has no folder, `git worktree prune` would delete
+        _rename(Path(journal.admin), entry.admin)
     if journal.path and journal.tree:
         tree = Path(journal.tree)
         tree.parent.mkdir(parents=True, exist_ok=True)
         _rename(Path(journal.path), tree)
         _rename(tree / ".git", tree / PARKED)
-    if journal.admin:
-        _rename(Path(journal.admin), entry.admin)
     if journal.drop_branch:
         _drop_branch(entry)
     with contextlib.suppress(FileNotFoundError):
@@ -128,8 +147,12 @@ def _rename(old: Path, new: Path) -> None:
 def _drop_branch(entry: Entry) -> None:
     """Delete the branch if it still is where it was pinned; a branch that moved on stays."""
     journal, git = entry.journal, entry.repository.git
+    ref = f"refs/heads/{journal.branch}"
+    branch = entry.repository.branches(ref).get(ref)
+    if branch is None or branch.worktree:  # gone already, or of somebody new
+        return
     with contextlib.suppress(GitError):
-        git.run("update-ref", "-d", f"refs/heads/{journal.branch}", journal.tip or "")
+        git.run("update-ref", "-d", ref, journal.tip or "")
         if journal.settings:
             git.run("config", "--local", "--remove-section", f"branch.{journal.branch}")
 
@@ -249,7 +272,7 @@ def _return_admin(entry: Entry, path: Path | None) -> None:
         admin, number = old.with_name(f"{old.name}{number}"), number + 1
     admin.parent.mkdir(exist_ok=True)
     if path and admin != old:
-        (path / ".git").write_text(f"gitdir: {admin}\n")
+        records.write(path / ".git", os.fsencode(f"gitdir: {admin}\n"))
     os.rename(entry.admin, admin)
 
 
@@ -261,12 +284,17 @@ def _take_back(entry: Entry) -> None:
 def forget(entry: Entry) -> None:
     """Let go of what is left of an entry: its pins, its files."""
     pins.unpin(entry.repository, entry.journal.id)
-    shutil.rmtree(entry.folder)
-    emptied = [entry.folder.parent]
+    for place in (entry.admin, entry.record):  # the journal goes last: it says what they are
+        shutil.rmtree(place, ignore_errors=True)
     if entry.journal.tree:
         rest = Path(entry.journal.tree).parent
-        emptied += [rest, rest.parent]
-    for folder in emptied:
+        _remove_empty(rest, rest.parent)
+    shutil.rmtree(entry.folder)
+    _remove_empty(entry.folder.parent)
+
+
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
         with contextlib.suppress(OSError):
             folder.rmdir()
 
@@ -274,16 +302,19 @@ def forget(entry: Entry) -> None:
 def recover(repository: Repository) -> list[str]:
     """Carry every move that was killed to its end, under the store's lock; returns their names."""
     done = []
+    for folder in unbegun(repository):
+        shutil.rmtree(folder)
     for entry in entries(repository):
-        if entry.journal.state == RETURNING:
-            _carry_back(entry)
-            done.append(entry.journal.name)
-        elif entry.journal.state == MOVING:
-            _take_back(entry)
+        if entry.journal.state in (MOVING, RETURNING):
+            _carry_away(entry) if _is_blocked(entry) else _carry_back(entry)
             done.append(entry.journal.name)
     return done
 
 
-def unfinished(repository: Repository) -> bool:
-    """Whether a move was killed; cheap, and without the lock."""
-    return any(entry.journal.state in (MOVING, RETURNING) for entry in entries(repository))
+def _is_blocked(entry: Entry) -> bool:
+    """Whether something new stands where a part would have to go back to."""
+    journal, tasks = entry.journal, entry.repository.store.tasks
+    ways = [(entry.record, tasks / journal.slug)]
+    if journal.path and journal.tree:
+        ways.append((Path(journal.tree), Path(journal.path)))
+    return any(os.path.lexists(rest) and os.path.lexists(place) for rest, place in ways)

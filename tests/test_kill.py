@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.conftest import Repo, run, until
+from tests.survivors import disagreements
 
 EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
 
@@ -141,6 +142,41 @@ def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     assert repo.task("x")["head"] == tip
     assert contents(path) == content
     assert run("git", "status", "--porcelain", cwd=path).stdout == ""
+
+
+@pytest.mark.parametrize("step", steps(24, every=4))
+def test_list_tells_of_a_task_whose_removal_was_killed(repo: Repo, step: int) -> None:
+    """However far it was, and whatever git pruned meanwhile."""
+    path = repo.start("x", EDIT)
+    (path / "readme.txt").write_text("staged\n")
+    run("git", "stash", cwd=path)
+    bomb(repo, step, "remove", "x", "--delete-branch")
+    repo.git("worktree", "prune")
+    told = repo.parallel("list", "--all").stdout
+    assert "x " in told
+    if not repo.names():
+        repo.parallel("undo", "x")
+    assert repo.task("x")["status"] == "ready"
+    assert disagreements(repo.path / ".git") == []
+    assert run("git", "log", "--format=%s", "-1", cwd=path).stdout == "edit\n"
+
+
+@pytest.mark.parametrize("step", steps(24, every=6))
+def test_a_removal_that_was_killed_makes_room_for_who_came_after_it(repo: Repo, step: int) -> None:
+    path = repo.start("x", EDIT)
+    content = contents(path)
+    bomb(repo, step, "remove", "x", "--delete-branch")
+    path.mkdir(exist_ok=True)
+    (path / "mine").write_text("mine")
+    repo.parallel("list")
+    assert (path / "mine").read_text() == "mine"
+    if repo.names():
+        assert contents(path) == {**content, "mine": b"mine"}
+        return
+    path.rename(path.with_name("y"))
+    repo.parallel("undo", "x")
+    assert contents(path) == content
+    assert repo.task("x")["status"] == "ready"
 
 
 def both_sides(limit: int, *, every: int) -> list[Any]:

@@ -1,5 +1,6 @@
 """What `git parallel list` does. Bars and scripts call it often, so it does without click."""
 
+import contextlib
 import os
 import shlex
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from git_parallel import environment, output
+from git_parallel import early, environment, output
 from git_parallel.commands import render
 from git_parallel.errors import ParallelError
 from git_parallel.overview import Damaged, Overview, TaskView, look
@@ -33,6 +34,7 @@ def show(*, everything: bool, as_json: bool) -> int:
     """Show every task; with `everything`, also what is in the trash."""
     repository = find_repository(Path.cwd())
     render.tell_settled(repository)
+    _recover(repository)
     overview = _swept(repository, look(repository))
     foreign = [worktree for worktree in overview.foreign if not worktree.is_scratch]
     entries = _entries(repository) if everything else []
@@ -44,6 +46,18 @@ def show(*, everything: bool, as_json: bool) -> int:
     if not overview.tasks and not overview.damaged:
         output.tell(output.NOTHING, "no tasks here", hint='git parallel start fix-login -m "…"')
     return 0
+
+
+def _recover(repository: Repository) -> None:
+    """Have no task missing from the table because its way into the trash was cut off."""
+    from git_parallel import journal
+
+    with contextlib.suppress(ParallelError):  # a damaged journal hides no other task
+        if journal.unfinished(repository):
+            from git_parallel import cleanup
+
+            render.tell_swept(repository, cleanup.Swept(recovered=cleanup.recover(repository)))
+            early.discard()
 
 
 def _swept(repository: Repository, overview: Overview) -> Overview:

@@ -11,7 +11,7 @@ from git_parallel.commands.start import ask_for_trust, finish
 from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UnsafeError, UsageError
 from git_parallel.lock import Lock
-from git_parallel.overview import find_folder
+from git_parallel.overview import find_folder, no_such_task
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Run, Task
 from git_parallel.task_folder import TaskFolder
@@ -84,10 +84,19 @@ def _refuse_without_worktree(repository: Repository, task: Task) -> None:
 
 def take(repository: Repository, folder: TaskFolder, task: Task) -> Lock:
     """The lock of a task that nobody works on; raises UnsafeError where somebody does."""
-    lock = Lock.take(folder.lock, wait_s=LOCK_WAIT_S)
+    try:
+        lock = Lock.take(folder.lock, wait_s=LOCK_WAIT_S)
+    except FileNotFoundError:
+        raise no_such_task(task.name) from None
     if lock is None:
         raise UnsafeError(
             f"`{task.name}` is being worked on", hint=f"git parallel stop {task.name}"
+        )
+    if folder.making:
+        lock.release()
+        raise UnsafeError(
+            f"`{task.name}` can't be run: its `start` was interrupted",
+            hint=f"git parallel start {task.name}",
         )
     last = folder.last_run()
     if last and last.result is None and (left := runner.leftovers(repository, folder, last)):

@@ -1,0 +1,612 @@
+"""Killed, failed or held at every door: the next command explains what is there, nothing is gone.
+
+`tests/doors.py` counts the doors of a process: its writes, renames, fsyncs, unlinks and spawns. The
+quick tests take a few of them, the slow ones go on until a command comes through untouched.
+"""
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from git_parallel.lock import Lock, is_held
+from tests import survivors
+from tests.conftest import Repo, mostly_slow, run, until
+from tests.doors import Trap
+from tests.resident import Ended, Resident, resident
+
+KILLED = -signal.SIGKILL
+PARTS = 4
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Resident]:
+    with resident() as found:
+        yield found
+
+
+class Place:
+    """A repository with tasks, that can be made anew for each door."""
+
+    def __init__(self, server: Resident, template: Path) -> None:
+        self.server = server
+        self.top = Path(tempfile.mkdtemp(prefix="place-", dir=template.parent)) / "repo"
+        shutil.copytree(template, self.top, symlinks=True)
+        self.git_dir = self.top / ".git"
+        self.home = self.top.parent / "repo.parallel"
+        self.written: set[str] = set()
+
+    def git(self, *words: str, at: Path | None = None) -> str:
+        return run("git", *words, cwd=at or self.top, ok=None).stdout.strip()
+
+    def call(self, *words: str, trap: Trap | None = None) -> Ended:
+        return self.server.call(self.top, *words, trap=trap)
+
+    def write(self, path: Path) -> None:
+        self.written.add(f"<{len(self.written)}>")
+        with path.open("a") as file:
+            file.write(f"<{len(self.written) - 1}>\n")
+
+    def task(self, name: str) -> Path:
+        """A task with a commit, an ignored file and a stash."""
+        assert self.call("start", name, "--no-bootstrap").code == 0
+        path = self.home / name
+        self.write(path / "readme.txt")
+        self.git("stash", at=path)
+        self.write(path / f"{name}.txt")
+        self.write(path / "mine.local")
+        self.git("add", ".", at=path)
+        self.git("commit", "-qm", f"Make {name}", at=path)
+        return path
+
+    def names(self) -> list[str]:
+        done = self.call("list", "--json")
+        assert done.code == 0, done
+        return [task["name"] for task in json.loads(done.out)["tasks"]]
+
+    def rests(self) -> bool:
+        """Whether nothing that a dead process spawned goes on."""
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/cwd").startswith(str(self.top.parent)):
+                    return False
+        return True
+
+    def lost(self) -> set[str]:
+        """What was written and is nowhere."""
+        with survivors.Objects(self.git_dir) as objects:
+            _, marks = objects.reachable(survivors.roots(self.git_dir))
+        for folder in {self.top.parent, self.home}:
+            for content in survivors.files(folder).values():
+                marks |= survivors.tokens(content)
+        return self.written - marks
+
+    def explained(self) -> None:
+        """Nothing is gone, `list` is whole, and records and worktrees agree after it."""
+        assert not self.lost()
+        done = self.call("list", "--all")
+        assert done.code == 0, done
+        assert survivors.disagreements(self.git_dir) == []
+        assert not self.lost()
+        assert self.git("fsck", "--strict", "--no-dangling") == ""
+
+
+@pytest.fixture
+def template(tmp_path: Path, server: Resident) -> Path:
+    path = tmp_path / "template"
+    path.mkdir()
+    repo = Repo(path)
+    repo.git("init", "--quiet")
+    repo.write(".gitignore", "*.local\n")
+    repo.git("add", ".gitignore")
+    repo.commit("readme.txt", "one\ntwo\nthree\n", "Begin")
+    server.call(path, "hooks", "uninstall")
+    return path
+
+
+Scene = Callable[[Place], Any]
+
+
+def _start(place: Place) -> None:
+    place.task("other")
+
+
+def _one(place: Place) -> None:
+    place.task("x")
+
+
+def _diverged(place: Place) -> None:
+    place.task("x")
+    place.task("child")
+    place.write(place.top / "main.txt")
+    place.git("add", ".")
+    place.git("commit", "-qm", "Go on")
+
+
+def _removed(place: Place) -> None:
+    place.task("x")
+    assert place.call("remove", "x", "--delete-branch").code == 0
+
+
+def _merged(place: Place) -> None:
+    path = place.task("x")
+    place.git("merge", "-q", "--no-ff", "--no-edit", "parallel/x")
+    (path / "mine.local").rename(place.top / "mine.local")
+    for there in (path, *path.rglob("*")):
+        os.utime(there, (1, 1))
+
+
+COMMANDS: dict[str, tuple[Scene, tuple[str, ...]]] = {
+    "start": (_start, ("start", "x", "--no-bootstrap")),
+    "start-run": (_start, ("start", "x", "--no-bootstrap", "--", "true")),
+    "run": (_one, ("run", "x", "--no-bootstrap", "--", "true")),
+    "merge": (_diverged, ("merge", "x")),
+    "squash": (_diverged, ("merge", "x", "--strategy", "squash")),
+    "rebase": (_diverged, ("rebase", "x")),
+    "remove": (_one, ("remove", "x", "--delete-branch")),
+    "undo": (_removed, ("undo", "x")),
+    "cleanup": (_merged, ("cleanup",)),
+    "list": (_merged, ("list",)),
+}
+# What the same command says where it had come to its end, or nearly, before it was killed.
+SAYS = {
+    "start": ("there is a task `x` already",),
+    "start-run": ("there is a task `x` already",),
+    "run": ("its `start` was interrupted",),
+    "merge": ("there is no task `x`", "it is merged already"),
+    "squash": ("there is no task `x`", "it is merged already"),
+    "rebase": ("",),
+    "remove": ("there is no task `x`",),
+    "undo": ("the trash is empty", "is not in the trash"),
+}
+
+
+def mend(place: Place) -> None:
+    """The next thing that a person does, and what must hold then."""
+    place.explained()
+
+
+def kill(server: Resident, template: Path, what: str, at: int, *, after: bool) -> bool:
+    """Kill a command at a door, and go on; returns whether there was such a door."""
+    scene, words = COMMANDS[what]
+    place = Place(server, template)
+    scene(place)
+    code = place.call(*words, trap=Trap(at=at, after=after)).code
+    until(place.rests)
+    mend(place)
+    again = place.call(*words)
+    assert again.code == 0 or any(said in again.err for said in SAYS[what]), again
+    until(place.rests)
+    mend(place)
+    assert code in (0, KILLED), code
+    shutil.rmtree(place.top.parent, ignore_errors=True)
+    return code == KILLED
+
+
+@pytest.mark.parametrize("at", [5, 11, 17])
+@pytest.mark.parametrize("what", ["start", "merge", "remove", "undo"])
+def test_a_command_killed_at_a_door_is_done_again(
+    server: Resident, template: Path, what: str, at: int
+) -> None:
+    kill(server, template, what, at, after=at % 2 == 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_command_killed_at_every_door_is_done_again(
+    server: Resident, template: Path, what: str, part: int
+) -> None:
+    for at in itertools.count(1 + part, PARTS):
+        there = [kill(server, template, what, at, after=after) for after in (False, True)]
+        if not any(there):
+            assert at > PARTS, "no door was counted"
+            return
+
+
+def kill_runner(server: Resident, template: Path, at: int, *, after: bool) -> bool:
+    """Kill a runner at a door; returns whether there was such a door."""
+    place = Place(server, template)
+    place.written.add("<0>")
+    script = "echo '<0>' >> new.txt; echo '<0>' >> mine.local"
+    words = ("x", "--no-bootstrap", "--", "sh", "-c", script)
+    assert place.call("start", *words, trap=Trap(at=at, after=after, runner=True)).code == 0
+    record = place.git_dir / "parallel/.state/tasks/x/run-1.json"
+    until(place.rests)
+    known = json.loads(record.read_bytes())
+    if not (place.home / "x" / "new.txt").exists():
+        place.written.clear()
+    place.explained()
+    status = json.loads(place.call("list", "--json").out)["tasks"][0]
+    if known["phase"] != "ended":
+        assert status["status"] == "lost", status
+        assert status["reason"]
+        words_again = (
+            ("run", *words) if "interrupted" not in status["reason"] else ("start", *words)
+        )
+        assert place.call("stop", "x").code == 0
+        assert place.call(*words_again).code == 0
+        until(place.rests)
+        status = json.loads(place.call("list", "--json").out)["tasks"][0]
+    assert status["status"] == "ready", status
+    place.explained()
+    shutil.rmtree(place.top.parent, ignore_errors=True)
+    return bool(known["phase"] != "ended")
+
+
+@pytest.mark.parametrize("at", [4, 13, 22])
+def test_a_runner_killed_at_a_door_is_lost_and_can_run_again(
+    server: Resident, template: Path, at: int
+) -> None:
+    kill_runner(server, template, at, after=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_runner_killed_at_every_door_is_lost_and_can_run_again(
+    server: Resident, template: Path, part: int
+) -> None:
+    met = 0
+    for at in range(1 + part, 60, PARTS):
+        met += kill_runner(server, template, at, after=part % 2 == 0)
+    assert met
+
+
+# Two at once: one is held at a door while the other does what it can
+
+PAIRS: dict[str, tuple[Scene, tuple[str, ...], tuple[str, ...]]] = {
+    "start, start": (_start, ("start", "x", "--no-bootstrap"), ("start", "x", "--no-bootstrap")),
+    "start, remove": (_start, ("start", "x", "--no-bootstrap"), ("remove", "x")),
+    "start, list": (_start, ("start", "x", "--no-bootstrap"), ("cleanup",)),
+    "remove, start": (_one, ("remove", "x", "--delete-branch"), ("start", "x", "--no-bootstrap")),
+    "remove, run": (_one, ("remove", "x"), ("run", "x", "--no-bootstrap", "--", "true")),
+    "remove, merge": (_diverged, ("remove", "x"), ("merge", "x")),
+    "remove, rebase": (_diverged, ("remove", "x"), ("rebase", "x")),
+    "remove, list": (_one, ("remove", "x"), ("list",)),
+    "merge, remove": (_diverged, ("merge", "x"), ("remove", "x")),
+    "merge, merge": (_diverged, ("merge", "x"), ("merge", "child")),
+    "merge, rebase": (_diverged, ("merge", "x"), ("rebase", "x")),
+    "undo, undo": (_removed, ("undo", "x"), ("undo", "x")),
+    "undo, start": (_removed, ("undo", "x"), ("start", "x", "--no-bootstrap")),
+    "cleanup, run": (_merged, ("cleanup",), ("run", "x", "--no-bootstrap", "--", "true")),
+    "cleanup, cleanup": (_merged, ("cleanup",), ("cleanup",)),
+    "run, cleanup": (_merged, ("run", "x", "--no-bootstrap", "--", "true"), ("cleanup",)),
+    "run, remove": (_one, ("run", "x", "--no-bootstrap", "--", "true"), ("remove", "x")),
+    "run, run": (
+        _one,
+        ("run", "x", "--no-bootstrap", "--", "true"),
+        ("run", "x", "--no-bootstrap", "--", "true"),
+    ),
+    "run, stop": (_one, ("run", "x", "--no-bootstrap", "--", "true"), ("stop", "x")),
+    "stop, run": (_one, ("stop", "x"), ("run", "x", "--no-bootstrap", "--", "true")),
+    "stop, remove": (_one, ("stop", "x"), ("remove", "x")),
+}
+BESIDE_S = 0.4
+
+
+class Held:
+    """A command that waits at a door, if there is one of that number."""
+
+    def __init__(self, place: Place, at: int, *words: str) -> None:
+        self._reached, self._go = place.top.parent / "reached", place.top.parent / "go"
+        trap = Trap(kind="hold", at=at, reached=str(self._reached), go=str(self._go))
+        self._call = place.server.begin(place.top, *words, trap=trap)
+        until(lambda: self._reached.exists() or self._call.has_ended())
+        self.there = self._reached.exists()
+
+    def let_go(self) -> Ended:
+        self._go.touch()
+        return self._call.ended()
+
+
+def hold(server: Resident, template: Path, what: str, at: int) -> bool:
+    """Hold one command at a door for as long as another one takes, or has to wait for it; returns
+    whether there was such a door.
+    """
+    scene, one, other = PAIRS[what]
+    place = Place(server, template)
+    scene(place)
+    held = Held(place, at, *one)
+    beside = server.begin(place.top, *other)
+    with contextlib.suppress(AssertionError):  # it waits for a lock: then both go on
+        until(beside.has_ended, limit_s=BESIDE_S)
+    ends = [held.let_go(), beside.ended()]
+    until(place.rests)
+    for end in ends:
+        assert end.code in (0, 1), (what, at, ends)
+        assert (end.code == 1) == ("✗" in end.err), (what, at, ends)
+        assert "Errno" not in end.err and "No such file" not in end.err, (what, at, ends)
+    if what == "start, start":
+        assert sorted(end.code for end in ends) == [0, 1], (at, ends)
+    place.explained()
+    shutil.rmtree(place.top.parent, ignore_errors=True)
+    return held.there
+
+
+@pytest.mark.parametrize(
+    ("what", "at"),
+    [("start, start", 12), ("remove, run", 8), ("merge, remove", 9), ("undo, undo", 4)],
+)
+def test_two_commands_at_once_agree(server: Resident, template: Path, what: str, at: int) -> None:
+    assert hold(server, template, what, at)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", PAIRS)
+def test_two_commands_at_once_agree_at_every_door(
+    server: Resident, template: Path, what: str
+) -> None:
+    met = 0
+    for at in itertools.count(1):
+        if not hold(server, template, what, at):
+            break
+        met += 1
+    assert met or what.startswith("stop")
+
+
+@pytest.mark.parametrize("at", mostly_slow(range(1, 19), quick=[12, 15]))
+def test_a_start_that_fails_deletes_only_what_is_its_own(
+    server: Resident, template: Path, at: int
+) -> None:
+    """Whatever comes to stand in its place meanwhile."""
+    place = Place(server, template)
+    place.task("other")
+    held = Held(place, at, "start", "x", "--no-bootstrap")
+    theirs = place.home / "x"
+    assert not theirs.exists(), "it is too late"
+    place.git("worktree", "add", "-q", "-b", "mine", str(theirs))
+    place.write(theirs / "mine.local")
+    done = held.let_go()
+    assert done.code == 1, done
+    assert not place.lost()
+    assert place.git("branch", "--show-current", at=theirs) == "mine"
+    place.explained()
+    assert place.names() == ["other"]
+
+
+def test_a_run_refuses_a_task_whose_start_was_interrupted(server: Resident, template: Path) -> None:
+    place = Place(server, template)
+    seen = False
+    for at in range(14, 30):
+        code = place.call("start", "x", "--no-bootstrap", trap=Trap(at=at)).code
+        until(place.rests)
+        if code == KILLED and place.names():
+            done = place.call("run", "x", "--", "true")
+            assert done.code == 1
+            assert done.err == (
+                "✗ `x` can't be run: its `start` was interrupted\n↳ git parallel start x\n"
+            )
+            seen = True
+            break
+    assert seen
+    done = place.call("start", "x", "--no-bootstrap")
+    assert done.code == 0
+    place.explained()
+
+
+def test_a_lock_whose_folder_moved_while_somebody_waited_is_not_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "task"
+    folder.mkdir()
+    held = Lock.take(folder / "lock")
+    assert held
+    with ThreadPoolExecutor() as pool:
+        waits = pool.submit(Lock.take, folder / "lock", wait_s=30)
+        until(lambda: len(os.listdir("/proc/self/fd")) > 0 and is_held(folder / "lock"))
+        folder.rename(tmp_path / "gone")
+        held.release()
+        with pytest.raises(FileNotFoundError):
+            waits.result()
+
+
+# The machine says no
+
+WRITES = "replace rename fsync symlink mkdir open"
+
+
+def fail(server: Resident, template: Path, what: str, at: int, number: int) -> bool:
+    """Have all writes of a command fail from a door on, and go on when that is over; returns
+    whether there was such a door.
+    """
+    scene, words = COMMANDS[what]
+    place = Place(server, template)
+    scene(place)
+    done = place.call(*words, trap=Trap(kind="fail", at=at, number=number, only=WRITES))
+    until(place.rests)
+    assert done.code in (0, 1), (at, done)
+    assert done.code == 0 or ("✗" in done.err and "a bug of" not in done.err), (at, done)
+    mend(place)
+    again = place.call(*words)
+    assert again.code == 0 or any(said in again.err for said in SAYS[what]), (at, done, again)
+    until(place.rests)
+    mend(place)
+    shutil.rmtree(place.top.parent, ignore_errors=True)
+    return done.code != 0
+
+
+MACHINE = {"full": errno.ENOSPC, "read-only": errno.EROFS, "other": errno.EXDEV}
+
+
+@pytest.mark.parametrize("at", [2, 6])
+@pytest.mark.parametrize("what", ["start", "remove"])
+def test_a_full_disk_is_told_and_costs_nothing(
+    server: Resident, template: Path, what: str, at: int
+) -> None:
+    assert fail(server, template, what, at, errno.ENOSPC)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("why", MACHINE)
+@pytest.mark.parametrize("what", [name for name in COMMANDS if name != "list"])
+def test_a_machine_that_refuses_every_write_is_told_and_costs_nothing(
+    server: Resident, template: Path, what: str, why: str
+) -> None:
+    quiet = 0  # what is written on the side may fail
+    for at in itertools.count(1):
+        quiet = 0 if fail(server, template, what, at, MACHINE[why]) else quiet + 1
+        if quiet > 3:
+            break
+    assert at > 4
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    made = run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path, cwd=tmp_path, ok=None)
+    if made.returncode:
+        pytest.skip(f"no disk can be mounted here: {made.stderr.strip()}")
+    yield path
+    run("umount", "-l", path, cwd=tmp_path)
+
+
+def test_a_disk_that_is_really_full_costs_nothing(
+    server: Resident, template: Path, small_disk: Path
+) -> None:
+    shutil.copytree(template, small_disk / "repo", symlinks=True)
+    place = Place(server, template)
+    place.top, place.git_dir = small_disk / "repo", small_disk / "repo" / ".git"
+    place.home = small_disk / "repo.parallel"
+    place.task("x")
+    with contextlib.suppress(OSError), (small_disk / "ballast").open("wb", 0) as ballast:
+        while True:
+            ballast.write(bytes(1 << 12))
+    for words in (("start", "y", "--no-bootstrap"), ("merge", "x"), ("remove", "x")):
+        done = place.call(*words)
+        assert done.code == 1 and "✗" in done.err and "a bug of" not in done.err, done
+        assert not place.lost()
+    (small_disk / "ballast").unlink()
+    place.explained()
+    assert place.names() == ["x"]
+    for words in (("start", "y", "--no-bootstrap"), ("remove", "x"), ("undo", "x")):
+        assert place.call(*words).code == 0
+        place.explained()
+
+
+def test_a_home_on_another_disk_than_the_repository(server: Resident, template: Path) -> None:
+    if not os.access("/dev/shm", os.W_OK) or os.stat("/dev/shm").st_dev == template.stat().st_dev:
+        pytest.skip("/dev/shm is no other disk")
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="git-parallel-") as other:
+        place = Place(server, template)
+        place.git("config", "parallel.root", other)
+        place.home = Path(other)
+        path = place.task("x")
+        before = survivors.files(path)
+        for words in (("remove", "x", "--delete-branch"), ("undo", "x")):
+            assert place.call(*words).code == 0
+            place.explained()
+        assert survivors.files(path) == before
+        shutil.move(path / "mine.local", place.top / "mine.local")
+        again: list[tuple[str, ...]] = [("merge", "x"), ("cleanup",), ("undo",), ("remove", "x")]
+        for more in again:
+            done = place.call(*more)
+            assert done.code == 0, done
+        assert survivors.disagreements(place.git_dir) == []
+
+
+def test_a_disk_that_is_read_only_is_told(
+    server: Resident, template: Path, small_disk: Path
+) -> None:
+    shutil.copytree(template, small_disk / "repo", symlinks=True)
+    place = Place(server, template)
+    place.top, place.git_dir = small_disk / "repo", small_disk / "repo" / ".git"
+    place.home = small_disk / "repo.parallel"
+    path = place.task("x")
+    before = survivors.files(path)
+    run("mount", "-o", "remount,ro", small_disk, cwd=template)
+    for words in (("start", "y", "--no-bootstrap"), ("merge", "x"), ("remove", "x")):
+        done = place.call(*words)
+        assert done.code == 1 and "✗" in done.err and "a bug of" not in done.err, done
+    assert place.names() == ["x"]
+    run("mount", "-o", "remount,rw", small_disk, cwd=template)
+    place.explained()
+    assert survivors.files(path) == before
+    assert place.names() == ["x"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_nobody_may_write_to_is_told(server: Resident, template: Path) -> None:
+    place = Place(server, template)
+    place.task("x")
+    for folder in (place.git_dir / "parallel" / ".state" / "tasks", place.home):
+        folder.chmod(0o555)
+        for words in (("start", "y", "--no-bootstrap"), ("remove", "x")):
+            done = place.call(*words)
+            assert done.code == 1 and "a bug of" not in done.err, done
+        folder.chmod(0o755)
+        place.explained()
+    assert place.names() == ["x"]
+
+
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize("jump_s", [-400 * DAY_S, -60.0, 60.0, DAY_S])
+def test_a_clock_that_jumps_changes_nothing(
+    server: Resident, template: Path, jump_s: float
+) -> None:
+    """Forwards by less than the trash keeps things; backwards by any time."""
+    place = Place(server, template)
+    path = place.task("x")
+    before = survivors.files(path)
+    clock = Trap(clock_s=jump_s)
+    assert place.call("remove", "x", "--delete-branch", trap=clock).code == 0
+    place.explained()
+    assert place.call("list", "--all").code == 0
+    assert place.call("start", "y", "--no-bootstrap").code == 0
+    assert place.call("remove", "y", trap=clock).code == 0
+    assert place.call("cleanup", trap=clock).code == 0
+    until(place.rests)
+    assert place.call("undo", "x").code == 0
+    assert survivors.files(path) == before
+    place.explained()
+
+
+def everything_at_once(server: Resident, template: Path, number: int, merges: int) -> None:
+    place = Place(server, template)
+    for n in range(merges):
+        place.task(f"m{n}")
+    for n in range(number):
+        place.task(f"r{n}")
+    calls: list[tuple[str, ...]] = [("start", f"s{n}", "--no-bootstrap") for n in range(number)]
+    calls += [("remove", f"r{n}", "--delete-branch") for n in range(number)]
+    calls += [("merge", f"m{n}") for n in range(merges)]
+    begun = [server.begin(place.top, *words) for words in calls]
+    plain = [
+        subprocess.Popen(["git", *words], cwd=place.top, stderr=subprocess.DEVNULL)
+        for words in (("gc", "--quiet", "--prune=now"), ("worktree", "prune"))
+    ]
+    ends = [call.ended() for call in begun]
+    for other in plain:
+        other.wait()
+    wrong = [(call.words, end) for call, end in zip(begun, ends, strict=True) if end.code]
+    assert not wrong, wrong
+    place.explained()
+    landed = place.git("log", "--first-parent", "--merges", "--format=%s", "main").splitlines()
+    assert len(landed) == merges
+    left = {name for name in place.names() if not name.startswith("m")}
+    assert left == {f"s{n}" for n in range(number)}
+    assert len(list((place.git_dir / "parallel/.state/trash").glob("r*"))) == number
+    for n in range(number):
+        assert place.call("undo", f"r{n}").code == 0
+    place.explained()
+
+
+def test_starts_removes_merges_gc_and_prune_at_once(server: Resident, template: Path) -> None:
+    everything_at_once(server, template, 4, 2)
+
+
+@pytest.mark.slow
+def test_many_starts_removes_merges_gc_and_prune_at_once(server: Resident, template: Path) -> None:
+    everything_at_once(server, template, 24, 8)
