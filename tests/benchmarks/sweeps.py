@@ -9,7 +9,7 @@ from tests.benchmarks.scratch import NO_HOOKS, Repo, Scratch
 LIVE = (1, 50, 200)
 # For any number of live tasks: where are we, the refs, the graph, the changes, the trial merges,
 # and once more for the one that goes, with what is looked at before it does.
-SPAWNS = 24
+SPAWNS = 18
 
 Count = Callable[[Repo, str, int | None, str], Gate]
 
