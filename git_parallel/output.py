@@ -63,17 +63,21 @@ def guarded(work: Callable[[], int]) -> int:
         tell(ERROR, "interrupted")
         return EXIT_INTERRUPTED
     except OSError as trouble:
-        if trouble.errno not in NO_BUGS:
-            return _report(trouble)
-        return _tell_trouble(trouble)
+        return _tell_trouble(trouble) if _is_of_the_machine(trouble) else _report(trouble)
     except Exception as bug:  # the report says where it is, the terminal gets one line
         return _report(bug)
+
+
+def _is_of_the_machine(trouble: OSError) -> bool:
+    """Whether that is no bug of ours; `tempfile`, where no folder takes a file, names none."""
+    nowhere = trouble.errno == errno.ENOENT and trouble.filename is None
+    return trouble.errno in NO_BUGS or nowhere
 
 
 def _tell_trouble(trouble: OSError) -> int:
     place = os.fsdecode(trouble.filename) if isinstance(trouble.filename, str | bytes) else ""
     words = f"{place}: {trouble.strerror}" if place else str(trouble.strerror)
-    full = trouble.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = trouble.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOENT)
     error(ParallelError(words, hint="make room and do it again: df -h ." if full else ""))
     return EXIT_REFUSED
 
@@ -82,13 +86,17 @@ def _report(bug: Exception) -> int:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile(
-        "w", prefix="git-parallel-bug-", suffix=".txt", delete=False, errors="backslashreplace"
-    ) as file:
-        file.write(f"git parallel {__version__}, Python {sys.version}\n{sys.argv[1:]}\n\n")
-        traceback.print_exc(file=file)
     said = printable((str(bug).splitlines() or [""])[0])
     words = f"a bug of git parallel: {type(bug).__name__}: {said}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="git-parallel-bug-", suffix=".txt", delete=False, errors="backslashreplace"
+        ) as file:
+            file.write(f"git parallel {__version__}, Python {sys.version}\n{sys.argv[1:]}\n\n")
+            traceback.print_exc(file=file)
+    except OSError:  # there may be no room for a report
+        tell(ERROR, words)
+        return EXIT_BUG
     tell(ERROR, words, hint=f"report it with {file.name}")
     return EXIT_BUG
 

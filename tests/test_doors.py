@@ -508,7 +508,7 @@ def test_a_home_on_another_disk_than_the_repository(server: Resident, template: 
             place.explained()
         assert survivors.files(path) == before
         shutil.move(path / "mine.local", place.top / "mine.local")
-        again: list[tuple[str, ...]] = [("merge", "x"), ("cleanup",), ("undo",), ("remove", "x")]
+        again: list[tuple[str, ...]] = [("merge", "x"), ("remove", "x"), ("undo", "x")]
         for more in again:
             done = place.call(*more)
             assert done.code == 0, done
