@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from git_parallel import process, records, submodules, trash
 from git_parallel.errors import ParallelError
@@ -28,12 +28,14 @@ BLOCK = 512  # bytes in a block as stat(2) counts them
 
 
 class Held(Struct, frozen=True, forbid_unknown_fields=True):
-    """What was found in the trash: bytes by id, since when something must make room by id, and
-    the next moment at which something is to be told or done.
+    """What was found in the trash: bytes by id, since when something must make room by id, since
+    when it is told that something goes by id, and the next moment at which something is to be told
+    or done.
     """
 
     sizes: dict[str, int] = {}
     crowded: dict[str, float] = {}
+    told: dict[str, float] = {}
     next: float = 0.0
     version: int = 1
 
@@ -50,16 +52,28 @@ def _file(repository: Repository) -> Path:
 
 
 def due(entry: Entry, found: Held, rules: Cleanup) -> float:
-    """When something leaves the trash, in seconds since the epoch."""
+    """When something leaves the trash, in seconds since the epoch: never before it was told of for
+    its time, since a clock that was wrong when it came would make it look old.
+    """
+    told = found.told.get(entry.journal.id, time.time())
+    return max(_wanted(entry, found, rules), told + _ahead(entry, found, rules))
+
+
+def warned(entry: Entry, found: Held, rules: Cleanup) -> float:
+    """From when on people are told that it goes."""
+    return _wanted(entry, found, rules) - _ahead(entry, found, rules)
+
+
+def _wanted(entry: Entry, found: Held, rules: Cleanup) -> float:
     aged = entry.journal.moved + rules.keep_days * DAY_S
     crowded = found.crowded.get(entry.journal.id)
     return aged if crowded is None else min(aged, crowded + CROWDED_S)
 
 
-def warned(entry: Entry, found: Held, rules: Cleanup) -> float:
-    """From when on people are told that it goes."""
-    ahead = CROWDED_S if entry.journal.id in found.crowded else rules.keep_days * DAY_S / WARNED
-    return due(entry, found, rules) - min(ahead, CROWDED_S)
+def _ahead(entry: Entry, found: Held, rules: Cleanup) -> float:
+    """For how many seconds people are told before it goes."""
+    last = rules.keep_days * DAY_S / WARNED
+    return CROWDED_S if entry.journal.id in found.crowded else min(last, CROWDED_S)
 
 
 def going_soon(repository: Repository) -> list[tuple[Entry, float]]:
@@ -96,6 +110,8 @@ def _has_work(repository: Repository, rules: Cleanup) -> bool:
     found, now = held(repository), time.time()
     known = entries(repository)
     expired = any(e.journal.state == GOING or due(e, found, rules) <= now for e in known)
+    untold = (e for e in known if e.journal.id not in found.told)
+    expired = expired or any(warned(e, found, rules) <= now for e in untold)
     return expired or bool(known and _is_stale(repository))
 
 
@@ -132,8 +148,14 @@ def _look(repository: Repository, rules: Cleanup) -> Held:
             sizes[entry.journal.id] = sum(map(_size, _places(entry)))
     crowded = {name: before.crowded.get(name, now) for name in _too_much(kept, sizes, rules)}
     found = Held(sizes, crowded)
+    told = {
+        e.journal.id: before.told.get(e.journal.id, now)
+        for e in kept
+        if warned(e, found, rules) <= now
+    }
+    found = Held(sizes, crowded, told)
     moments = [max(warned(entry, found, rules), now) for entry in kept]
-    found = Held(sizes, crowded, next=min(moments, default=now + DAY_S))
+    found = structs.replace(found, next=min(moments, default=now + DAY_S))
     with contextlib.suppress(OSError):
         records.write_record(_file(repository), found, durable=False)
     return found

@@ -78,12 +78,22 @@ def test_the_oldest_go_where_it_holds_too_much_but_not_without_a_word(repo: Repo
     assert f"x leaves the trash in 1d ↳ git parallel undo {name}" in repo.parallel("list").stdout
     found = held(repo)
     found["crowded"][name] -= 3 * DAY_S
+    found["told"][name] -= 3 * DAY_S
     (repo.state / "trash.json").write_text(json.dumps(found))
     repo.parallel("cleanup")
     until(lambda: not first.exists())
     assert repo.git("for-each-ref", f"refs/parallel/trash/{name}") == ""
     rows = repo.parallel("undo", "--list").stdout.splitlines()[1:]
     assert [row.split()[1] for row in rows] == ["y", "z"]
+
+
+def test_what_a_wrong_clock_makes_look_old_is_told_of_first(repo: Repo) -> None:
+    journal = move(repo, "x", days_ago=400)
+    repo.start("here", ADD)
+    looked(repo)
+    told = repo.parallel("list").stdout
+    assert f"x leaves the trash in 1d ↳ git parallel undo {journal.parent.name}" in told
+    assert journal.exists()
 
 
 def test_never_takes_the_newest_for_its_size(repo: Repo) -> None:

@@ -55,9 +55,9 @@ def command(
         raise UsageError("there is no command after `--`")
     loaded = repository.configuration()
     ask_for_trust(repository, loaded)
-    _refuse_without_worktree(repository, record)
     lock = take(repository, folder, record)
     with lock:
+        _refuse_without_worktree(repository, record)
         last = folder.last_run()
         wish, told = opinion.take_along(repository, folder, last, wish)
         chosen, prompt = _chosen(repository, loaded, folder, last, wish)
