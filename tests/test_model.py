@@ -44,7 +44,7 @@ FILES = ("shared.txt", "shared.txt", "u0.txt", "u1.txt", "deep/u2.txt", "i.local
 STRATEGIES = ("merge", "squash", "rebase", "ff")
 QUICK, BATCHES = 50, 20
 MANY = int(os.environ.get("GIT_PARALLEL_SEQUENCES") or 2_000)
-STEPS = int(os.environ.get("GIT_PARALLEL_STEPS") or 10)
+STEPS = int(os.environ.get("GIT_PARALLEL_STEPS") or 8)
 SEED = int(os.environ.get("GIT_PARALLEL_SEED") or 1)
 LONG_AGO_S = 300.0
 
