@@ -44,7 +44,7 @@ FILES = ("shared.txt", "shared.txt", "u0.txt", "u1.txt", "deep/u2.txt", "i.local
 STRATEGIES = ("merge", "squash", "rebase", "ff")
 QUICK, BATCHES = 50, 20
 MANY = int(os.environ.get("GIT_PARALLEL_SEQUENCES") or 2_000)
-STEPS = int(os.environ.get("GIT_PARALLEL_STEPS") or 10)
+STEPS = int(os.environ.get("GIT_PARALLEL_STEPS") or 8)
 SEED = int(os.environ.get("GIT_PARALLEL_SEED") or 1)
 LONG_AGO_S = 300.0
 
@@ -133,11 +133,10 @@ class Days(RuleBasedStateMachine):
         return "\n".join([*self.story, str(what)])
 
     def _quiet(self) -> bool:
-        """Whether no git that a killed command spawned goes on."""
+        """Whether nothing goes on: no git of a killed command, no runner that tidies up."""
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
-                of_git = Path(f"/proc/{pid}/comm").read_text().startswith("git")
-                if of_git and os.readlink(f"/proc/{pid}/cwd").startswith(str(self.top.parent)):
+                if os.readlink(f"/proc/{pid}/cwd").startswith(str(self.top.parent)):
                     return False
             except OSError:
                 continue
@@ -283,7 +282,7 @@ class Days(RuleBasedStateMachine):
     def run_to_its_end(self, which: int, file: str, commits: bool) -> None:
         commit = " && git add -f . && git commit -qm run" if commits else ""
         self._run(self.task(which), file, commit, "--wait")
-        until(lambda: not self._alive())
+        until(self._quiet)
 
     @precondition(lambda self: self.runs < 1)
     @rule(which=which, file=file, stop=st.booleans())
@@ -298,6 +297,7 @@ class Days(RuleBasedStateMachine):
             assert (self.state / "tasks" / name).exists(), self.tell("removed below a process")
         if (self.state / "tasks" / name).exists():
             assert self.ours("stop", name).code == 0
+        until(self._quiet)
 
     def _run(self, name: str, file: str, after: str, *options: str) -> bool:
         """Run a command that writes; returns whether it did."""
