@@ -6,12 +6,15 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+from tests.sampled import EVERY, SAMPLED
 
 PROGRAM = Path(sys.executable).with_name("git-parallel")
 NPM_SETTINGS = Path.home() / ".npmrc"  # before the seal hides the home
@@ -23,6 +26,18 @@ LONG_S = 60.0
 def pytest_xdist_auto_num_workers() -> int:
     """More workers than processors: most tests wait for background processes now and then."""
     return 2 * (os.cpu_count() or 1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave most variants of costly tests to the slow suite."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        name = item.name.partition("[")[0]
+        if name in SAMPLED and item.get_closest_marker("slow") is None:
+            if seen[name] % EVERY:
+                item.add_marker(pytest.mark.slow)
+            seen[name] += 1
 
 
 Finished = subprocess.CompletedProcess[str]

@@ -64,6 +64,7 @@ def test_a_waiting_task_can_be_stopped(repo: Repo, gate: Path) -> None:
     assert repo.task("second")["status"] == "stopped"
 
 
+@pytest.mark.slow
 def test_one_that_was_merged_is_enough_and_one_that_was_removed_is_not(
     repo: Repo, gate: Path
 ) -> None:
@@ -80,6 +81,7 @@ def test_one_that_was_merged_is_enough_and_one_that_was_removed_is_not(
     assert repo.task("late")["status"] == "ready"
 
 
+@pytest.mark.slow
 def test_says_that_the_other_is_gone(repo: Repo, gate: Path) -> None:
     after(repo, "second", "first")
     repo.parallel("stop", "first")
@@ -90,6 +92,7 @@ def test_says_that_the_other_is_gone(repo: Repo, gate: Path) -> None:
     repo.parallel("stop", "second")
 
 
+@pytest.mark.slow
 def test_a_landed_one_counts_when_it_is_cleaned_up(repo: Repo, gate: Path) -> None:
     repo.start("other", "echo > o")
     after(repo, "second", "other", "first")

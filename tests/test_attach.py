@@ -94,6 +94,7 @@ def test_two_are_attached_at_once_and_both_see_and_type(
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_goes_on_when_the_terminal_is_closed(repo: Repo, attach: Callable[..., Person]) -> None:
     start(repo)
     person = attach("x")
@@ -244,6 +245,7 @@ def test_a_retry_is_interactive_again(repo: Repo) -> None:
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_stop_ends_what_does_not_want_to(repo: Repo, attach: Callable[..., Person]) -> None:
     script = "trap '' TERM HUP; setsid sleep 98765 & echo up; while :; do sleep 1; done"
     start(repo, "sh", "-c", script)
@@ -274,6 +276,7 @@ def test_following_the_log_points_to_the_terminal(repo: Repo) -> None:
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2_000_000, pytest.param(40_000_000, marks=pytest.mark.slow)])
 def test_a_flood_reaches_log_and_person(
     repo: Repo, attach: Callable[..., Person], size: int
@@ -288,6 +291,7 @@ def test_a_flood_reaches_log_and_person(
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_somebody_who_reads_nothing_holds_nobody_up(
     repo: Repo, attach: Callable[..., Person]
 ) -> None:
@@ -330,6 +334,7 @@ def test_the_socket_may_lie_deep(make_repo: Callable[..., Repo], tmp_path: Path)
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_a_runner_that_dies_takes_the_terminal_along(
     repo: Repo, attach: Callable[..., Person]
 ) -> None:

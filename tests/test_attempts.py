@@ -64,6 +64,7 @@ def test_one_that_is_at_work_is_not_taken_away(repo: Repo) -> None:
     repo.parallel("stop", "x.1", "x.2")
 
 
+@pytest.mark.slow
 def test_agents_take_turns(repo: Repo, claude: Agent, codex: Agent) -> None:  # noqa: F811
     claude.does("echo > a")
     codex.does("echo > b")

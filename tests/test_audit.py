@@ -32,6 +32,7 @@ def test_tells_what_a_run_meddled_with(repo: Repo, script: str, breach: str) -> 
     assert (task["status"], task["breaches"]) == ("ready", [breach])
 
 
+@pytest.mark.slow
 def test_what_was_found_stays_until_somebody_allows_it(repo: Repo) -> None:
     repo.git("branch", "release")
     repo.start("x", f"{WORK} && git branch -f release HEAD")
@@ -43,6 +44,7 @@ def test_what_was_found_stays_until_somebody_allows_it(repo: Repo) -> None:
     repo.parallel("merge", "x", "--allow-breaches")
 
 
+@pytest.mark.slow
 def test_what_others_do_meanwhile_is_no_breach_of_its(repo: Repo) -> None:
     gate = repo.path.parent / "gate"
     repo.git("branch", "release")
@@ -86,6 +88,7 @@ def test_a_worktree_that_was_turned_elsewhere_is_told(repo: Repo, tmp_path: Path
     assert ".git of the worktree" in task["breaches"]
 
 
+@pytest.mark.slow
 def test_more_than_a_task_may_change_is_a_breach(repo: Repo) -> None:
     repo.parallel("config", "set", "constraints.max_files", "2")
     repo.parallel("config", "set", "constraints.never", '["docs"]')

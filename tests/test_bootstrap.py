@@ -56,6 +56,7 @@ def test_makes_every_member_ready_the_top_first(toy: Repo) -> None:
     assert [step["name"] for step in listed] == names
 
 
+@pytest.mark.slow
 def test_a_member_whose_manager_is_missing_is_left_out_and_said(toy: Repo) -> None:
     row = '{ecosystem = "none", lockfile = "none.lock", run = [["no-such"]]}'
     toy.parallel("config", "set", "managers.none", row)
@@ -159,6 +160,7 @@ def test_worktrees_of_others_are_made_ready_at_once_and_later(toy: Repo, tmp_pat
     assert "this is the main worktree" in toy.parallel("bootstrap", ".", ok=1).stderr
 
 
+@pytest.mark.slow
 def test_a_worktree_made_without_a_hook_is_made_ready_by_hand(toy: Repo, tmp_path: Path) -> None:
     toy.parallel("init")
     there = tmp_path / "there"
@@ -169,6 +171,7 @@ def test_a_worktree_made_without_a_hook_is_made_ready_by_hand(toy: Repo, tmp_pat
     assert calls(there) == "one\n"
 
 
+@pytest.mark.slow
 def test_husky_whose_hooks_path_is_relative(toy: Repo, tmp_path: Path) -> None:
     """Made as husky 9 does it: an untracked folder that new worktrees have not."""
     folder = toy.path / ".husky" / "_"
@@ -190,6 +193,7 @@ def test_husky_whose_hooks_path_is_relative(toy: Repo, tmp_path: Path) -> None:
     assert calls(there) == "one\ntwo\n"
 
 
+@pytest.mark.slow
 def test_shows_which_step_is_under_way_and_for_how_long(toy: Repo) -> None:
     gate = toy.path.parent / "gate"
     step = f"while [ ! -e '{gate}' ]; do sleep 0.05; done"

@@ -280,6 +280,7 @@ def ignored_folder(path: Path) -> None:
     (path / "build" / "notes").write_text("mine")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("danger", [ignored_data, ignored_env, ignored_folder])
 def test_keeps_ignored_files_from_the_sweep_and_names_them_on_remove(
     repo: Repo, danger: Callable[[Path], None]
@@ -405,6 +406,7 @@ def test_a_new_worktree_may_take_the_place_meanwhile(repo: Repo) -> None:
     assert run("git", "rev-parse", "--abbrev-ref", "HEAD", cwd=other).stdout == "other\n"
 
 
+@pytest.mark.slow
 def test_refuses_to_bring_back_over_something_new(repo: Repo) -> None:
     repo.start("x", EDIT)
     repo.parallel("remove", "x", "--delete-branch")
@@ -474,6 +476,7 @@ def test_leaves_all_alone_where_cleanup_is_not_automatic(repo: Repo) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_children_go_where_their_parent_went(repo: Repo) -> None:
     path = repo.start("x", EDIT)
     run("git", "parallel", "start", "child", "--", "sh", "-c", ADD, cwd=path)

@@ -164,6 +164,7 @@ def spawned(repo: Repo, tmp_path: Path) -> list[str]:
     return [word.split()[0] for word in words if not word.startswith("parallel")]
 
 
+@pytest.mark.slow
 def test_remembers_pairs_and_asks_again_for_what_has_moved(repo: Repo, tmp_path: Path) -> None:
     memory = collide(repo)
     assert "merge-tree" not in spawned(repo, tmp_path)
@@ -205,6 +206,7 @@ def test_remembers_nothing_where_a_program_of_the_user_merges(repo: Repo, tmp_pa
     assert "merge-tree" in spawned(repo, tmp_path)
 
 
+@pytest.mark.slow
 def test_finds_out_again_what_it_can_not_read(repo: Repo) -> None:
     memory = collide(repo)
     good = memory.read_bytes()
@@ -218,6 +220,7 @@ def test_finds_out_again_what_it_can_not_read(repo: Repo) -> None:
     assert memory.read_bytes() == good
 
 
+@pytest.mark.slow
 def test_several_at_once_all_give_the_answer_and_leave_a_whole_file(repo: Repo) -> None:
     memory = collide(repo)
     expected = repo.parallel("conflicts", "--json").stdout
@@ -254,6 +257,7 @@ def test_answers_where_its_memory_can_not_be_replaced(repo: Repo) -> None:
     assert memory.is_dir()
 
 
+@pytest.mark.slow
 def test_tells_the_order_why_and_what_to_do_about_the_rest(repo: Repo) -> None:
     config = repo.path / ".git" / "parallel" / "config.toml"
     config.parent.mkdir()

@@ -50,6 +50,7 @@ def test_names_it_and_goes_on(repo: Repo, harm: Callable[[Path], None], name: st
     assert [task["name"] for task in repo.json("cleanup")["cleaned"]] == ["x"]
 
 
+@pytest.mark.slow
 def test_a_damaged_journal_keeps_only_its_own(repo: Repo) -> None:
     for name in ("x", "y"):
         repo.start(name, ADD)

@@ -85,6 +85,7 @@ def play(tmp_path: Path, ok: int = 0) -> Finished:
     return run(PROGRAM, "demo", cwd=tmp_path, ok=ok)
 
 
+@pytest.mark.slow
 def test_tells_the_whole_story_and_leaves_nothing_behind(tmp_path: Path, temporary: Path) -> None:
     home = content(tmp_path / "home")
     done = play(tmp_path)
@@ -98,6 +99,7 @@ def test_tells_the_whole_story_and_leaves_nothing_behind(tmp_path: Path, tempora
     assert processes(temporary) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_leaves_nothing_behind_when_it_is_interrupted(
     tmp_path: Path, temporary: Path, number: signal.Signals

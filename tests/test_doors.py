@@ -245,6 +245,7 @@ def kill_runner(server: Resident, template: Path, at: int, *, after: bool) -> bo
     return bool(known["phase"] != "ended")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [4, 13, 22])
 def test_a_runner_killed_at_a_door_is_lost_and_can_run_again(
     server: Resident, template: Path, at: int
@@ -603,6 +604,7 @@ def everything_at_once(server: Resident, template: Path, number: int, merges: in
     place.explained()
 
 
+@pytest.mark.slow
 def test_starts_removes_merges_gc_and_prune_at_once(server: Resident, template: Path) -> None:
     everything_at_once(server, template, 4, 2)
 

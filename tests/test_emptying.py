@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import Repo, run, until
 
 ADD = "echo new > new.txt && git add . && git commit -qm add"
@@ -50,6 +52,7 @@ def test_shows_how_much_it_holds_and_when_it_goes(repo: Repo) -> None:
     assert row.split()[1:] == ["x", "1d", "3.0", "MiB", "12d", "removed"] or "3.1" in row
 
 
+@pytest.mark.slow
 def test_tells_two_days_before_something_goes(repo: Repo) -> None:
     move(repo, "x", days_ago=11.9)
     repo.start("y", ADD)
@@ -62,6 +65,7 @@ def test_tells_two_days_before_something_goes(repo: Repo) -> None:
     assert "x leaves" not in told
 
 
+@pytest.mark.slow
 def test_the_oldest_go_where_it_holds_too_much_but_not_without_a_word(repo: Repo) -> None:
     repo.commit(".gitignore", "*.local\n")
     first = move(repo, "x", mib=3, days_ago=2)

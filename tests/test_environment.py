@@ -118,6 +118,7 @@ def test_shows_a_failed_environment_of_a_person(repo: Repo) -> None:
     assert listed[-1] == "▲ x is not ready to work in ↳ git parallel bootstrap x"
 
 
+@pytest.mark.slow
 def test_asks_for_trust_in_exactly_the_text(repo: Repo) -> None:
     steps = '[environment]\nrun = ["echo one > one"]\n[checks]\nrun = ["true"]\n'
     repo.commit(".git-parallel.toml", steps)
@@ -144,6 +145,7 @@ def test_asks_for_trust_in_exactly_the_text(repo: Repo) -> None:
     assert "checks.run" in repo.parallel("start", "z").stderr
 
 
+@pytest.mark.slow
 def test_a_project_can_not_notify_by_a_command_without_trust(repo: Repo, tmp_path: Path) -> None:
     told = tmp_path / "told"
     repo.commit(".git-parallel.toml", f'[notify]\ncommand = ["touch", "{told}"]\n')

@@ -65,6 +65,7 @@ def checks_of(example: str) -> list[str]:
     return list(table["checks"]["run"])
 
 
+@pytest.mark.slow
 def test_does_what_its_readme_says(example: str, copied: Repo) -> None:
     ready, start, wait, merge = told(example)
     for line in (ready, start, wait):

@@ -325,6 +325,7 @@ def test_works_through_pre_commit(repo: Repo, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_survives_an_install_of_pre_commit_after_ours(repo: Repo) -> None:
     program = PROGRAM.with_name("pre-commit")
     repo.commit(".pre-commit-config.yaml", "repos: []\n")

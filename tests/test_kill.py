@@ -129,6 +129,7 @@ def test_remove_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     assert repo.git("worktree", "list").count("\n") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", steps(20, every=7))
 def test_undo_killed_anywhere_loses_nothing(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
@@ -198,6 +199,7 @@ def _works_for(process: psutil.Process, repo: Repo) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", both_sides(62, every=30))
 def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None:
     path = repo.start("x", EDIT)
@@ -220,6 +222,7 @@ def test_merge_killed_anywhere_is_before_or_after(repo: Repo, step: int) -> None
     assert repo.names() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", both_sides(124, every=62))
 def test_merge_with_checks_and_hooks_killed_anywhere_is_before_or_after(
     repo: Repo, step: int

@@ -17,6 +17,7 @@ def shape(repo: Repo) -> list[str]:
     return [f"{line.split('|')[0]} ({len(line.split('|')[1].split())})" for line in lines]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [
@@ -66,6 +67,7 @@ def test_makes_the_same_tree_as_plain_git(repo: Repo, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_refuses_a_conflict_and_changes_nothing(repo: Repo, tmp_path: Path) -> None:
     repo.start("x", EDIT)
     repo.start("y", OTHER)

@@ -224,6 +224,7 @@ def test_a_copy_never_touches_the_original(whole: Repo, tmp_path: Path) -> None:
     is_whole(whole, home_of(whole) / "x")
 
 
+@pytest.mark.slow
 def test_doctor_makes_a_copy_with_its_home_one_of_its_own(whole: Repo, tmp_path: Path) -> None:
     shutil.copytree(whole.path.parent, tmp_path / "copy", symlinks=True)
     copy = Repo(tmp_path / "copy" / whole.path.name)

@@ -93,6 +93,7 @@ def test_a_summary_counts_what_came_out() -> None:
     assert summary([Ending("a", "failed", "no luck", "")]) == "a is failed: no luck"
 
 
+@pytest.mark.slow
 def test_what_the_users_command_leaves_running_goes_on(repo: Repo, tmp_path: Path) -> None:
     told = tmp_path / "told"
     command = ["sh", "-c", f'{{ sleep 2.5; touch "{told}"; }} &']
@@ -101,6 +102,7 @@ def test_what_the_users_command_leaves_running_goes_on(repo: Repo, tmp_path: Pat
     until(told.exists)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["exit 1", "sleep 300", "kill -9 $$"])
 def test_a_bad_notice_hurts_nobody(repo: Repo, tmp_path: Path, text: str) -> None:
     env = program(tmp_path / "bin", "notify-send", text) | {"DISPLAY": ":77"}

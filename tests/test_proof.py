@@ -57,6 +57,7 @@ def test_checks_have_a_slot_and_ports_of_their_own(repo: Repo, tmp_path: Path) -
     assert not (repo.state / ".scratch" / Path(place).name).exists()
 
 
+@pytest.mark.slow
 def test_a_result_that_passed_is_not_checked_again(repo: Repo, tmp_path: Path) -> None:
     check(repo, f"echo ran >> {tmp_path}/ran; test ! -e $HOME/broken")
     repo.start("x", ADD)

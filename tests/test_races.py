@@ -143,6 +143,7 @@ def test_ten_merges_into_a_branch_that_moves_and_is_checked_out_nowhere(repo: Re
     assert len(set(others.splitlines())) == len(others.splitlines())
 
 
+@pytest.mark.slow
 def test_a_target_that_moves_is_prepared_for_again(repo: Repo, tmp_path: Path) -> None:
     for name in "xy":
         repo.start(name, f"echo {name} > {name}.txt")

@@ -102,6 +102,7 @@ def test_the_queue_tells_of_breaches_costs_and_checks_that_did_not_run(
     assert repo.json("review")["tasks"][0]["checks"] == "not run"
 
 
+@pytest.mark.slow
 def test_what_was_rejected_comes_last_and_new_commits_come_before_it(repo: Repo) -> None:
     repo.start("a", EDIT)
     repo.start("b", EDIT)
@@ -267,6 +268,7 @@ def test_what_is_gone_is_shown_as_a_whole(repo: Repo, task: Repo) -> None:
 # Verdicts.
 
 
+@pytest.mark.slow
 def test_a_verdict_holds_for_one_tip(repo: Repo, task: Repo, tmp_path: Path) -> None:
     assert "review" not in repo.task("x")
     review(repo)
@@ -298,6 +300,7 @@ def test_what_is_not_committed_is_not_accepted(repo: Repo, task: Repo) -> None:
     assert f"▲ without 1 uncommitted path in {task.path}\n" in review(repo, "--accept")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other_tip", [True, False])
 def test_a_rejected_tip_does_not_merge(repo: Repo, task: Repo, *, other_tip: bool) -> None:
     tip = task.git("rev-parse", "--short", "HEAD")
@@ -326,6 +329,7 @@ def test_a_review_comes_back_from_the_trash(repo: Repo, task: Repo) -> None:
 # Comments, and the agent that is told.
 
 
+@pytest.mark.slow
 def test_comments_reach_the_agent_byte_for_byte(repo: Repo, claude: Agent) -> None:  # noqa: F811
     make = "mkdir -p 'ä b'; seq 9 > 'ä b/c d'; printf 'x\\ny\\tz\\n' > \"$(printf 'n\\nl')\""
     claude.does(f"{make}; git add .; git commit -qm more --allow-empty")
@@ -377,6 +381,7 @@ def test_another_agent_hears_what_the_first_one_was_asked(
     assert codex.told.read_text().startswith(f"Go\n\n{HEADING}f:1: why?\n> 1\n\n\n---\n")
 
 
+@pytest.mark.slow
 def test_a_command_that_is_told_nothing_takes_no_comments(repo: Repo) -> None:
     repo.start("x", EDIT)
     review(repo, "--comment", "readme.txt:3", "why?")
@@ -649,6 +654,7 @@ def test_killed_while_the_agent_is_told(repo: Repo, step: int) -> None:
     assert waits or any("why?" in prompt for prompt in prompts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["reviewed.json", "comments.json"])
 def test_a_record_that_can_not_be_read_is_named(repo: Repo, task: Repo, name: str) -> None:
     review(repo, "--accept", "--comment", "readme.txt:3", "why?")

@@ -47,6 +47,7 @@ def test_records_how_a_command_ended(repo: Repo, script: str, code: int, reason:
     assert task["run"]["exit_code"] == code
 
 
+@pytest.mark.slow
 def test_records_ten_endings_exactly(repo: Repo) -> None:
     dice = random.Random(7)
     signals = [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1]
@@ -91,6 +92,7 @@ def test_records_a_hundred_endings_exactly_under_load(repo: Repo) -> None:
         assert [run["exit_code"] for run in runs] == codes[number]
 
 
+@pytest.mark.slow
 def test_never_more_than_two_at_once_though_three_runners_are_killed(repo: Repo) -> None:
     repo.parallel("config", "set", "runs.limit", "2")
     tally, go = repo.path.parent / "tally", repo.path.parent / "go"
@@ -238,6 +240,7 @@ MARKED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "runner"), MARKED)
 def test_stops_the_whole_tree(repo: Repo, kind: str, runner: str) -> None:
     repo.parallel("start", "x", "--", "sh", "-c", STUBBORN[kind])
@@ -320,6 +323,7 @@ def test_runs_the_same_again(repo: Repo) -> None:
     assert len(repo.json("show", "x")["runs"]) == 3
 
 
+@pytest.mark.slow
 def test_refuses_two_runs_at_once(repo: Repo) -> None:
     repo.parallel("start", "x", "--", "sleep", "300")
     assert "being worked on" in repo.parallel("run", "x", "--", "true", ok=1).stderr
@@ -416,6 +420,7 @@ def test_a_runner_that_waits_needs_little_memory(repo: Repo) -> None:
     assert repo.task("x")["status"] == "stopped"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "code", "reason"),
     [
@@ -441,6 +446,7 @@ def test_what_ends_after_a_rest_is_recorded_exactly(
         assert repo.git("show", "parallel/x:f") == ""
 
 
+@pytest.mark.slow
 def test_a_rest_ends_at_the_time_limit(repo: Repo) -> None:
     repo.parallel("config", "set", "runs.timeout_min", "0.06")
     resting(repo, "trap '' TERM; setsid sleep 97531 & while :; do sleep 1; done")
@@ -449,6 +455,7 @@ def test_a_rest_ends_at_the_time_limit(repo: Repo) -> None:
     assert "97531" not in os.popen("ps -eo args").read()
 
 
+@pytest.mark.slow
 def test_orphans_are_ended_after_a_rest(repo: Repo) -> None:
     resting(repo, "(sleep 86421 &) ; sleep 2.5; echo > f")
     repo.parallel("wait", "x")
@@ -456,6 +463,7 @@ def test_orphans_are_ended_after_a_rest(repo: Repo) -> None:
     assert "86421" not in os.popen("ps -eo args").read()
 
 
+@pytest.mark.slow
 def test_a_runner_killed_at_rest_shows_as_lost(repo: Repo) -> None:
     pid = resting(repo, "sleep 60")
     os.kill(pid, signal.SIGKILL)
@@ -465,6 +473,7 @@ def test_a_runner_killed_at_rest_shows_as_lost(repo: Repo) -> None:
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_a_rest_that_is_forgotten_leaves_nothing_running(repo: Repo) -> None:
     resting(repo, "while [ ! -e go ]; do sleep 0.05; done; setsid sleep 75319 & echo > f")
     (repo.state / "tasks" / "x" / "resting.json").write_text("{")

@@ -48,6 +48,7 @@ def first_port(repo: Repo) -> int:
     return port
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
 def test_leaves_out_ports_that_somebody_listens_on(
     repo: Repo, family: socket.AddressFamily
@@ -63,6 +64,7 @@ def test_leaves_out_ports_that_somebody_listens_on(
     assert repo.task("y")["ports"] == list(range(port + 20, port + 30))
 
 
+@pytest.mark.slow
 def test_twenty_starts_at_once_share_no_port(repo: Repo) -> None:
     port = first_port(repo)
     taken = [port + 3, port + 40, port + 99, port + 105]
@@ -93,6 +95,7 @@ def test_a_slot_is_free_again_when_its_task_has_gone(repo: Repo) -> None:
     assert (repo.task("z")["slot"], repo.task("z")["ports"]) == (1, before["ports"])
 
 
+@pytest.mark.slow
 def test_a_task_that_comes_back_keeps_its_slot_or_gets_another(repo: Repo) -> None:
     repo.parallel("start", "x", "--no-bootstrap")
     before = repo.task("x")

@@ -39,6 +39,7 @@ def test_rebases_a_task_onto_its_target(repo: Repo, tmp_path: Path) -> None:
     assert (repo.path / "x.txt").exists()
 
 
+@pytest.mark.slow
 def test_leaves_a_conflict_to_the_person(repo: Repo, tmp_path: Path) -> None:
     path = repo.start("y", OTHER)
     repo.start("x", EDIT)
@@ -92,6 +93,7 @@ def test_does_not_rebase_below_a_run(repo: Repo) -> None:
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", mostly_slow(STRATEGIES, ["squash"]))
 def test_children_follow_their_parent(repo: Repo, strategy: str) -> None:
     repo.start("a", add("a"))
@@ -121,6 +123,7 @@ def test_children_follow_their_parent(repo: Repo, strategy: str) -> None:
     assert repo.names() == []
 
 
+@pytest.mark.slow
 def test_a_child_that_is_not_at_rest_or_conflicts_is_only_retargeted(repo: Repo) -> None:
     repo.start("a", EDIT)
     path = repo.start("b", add("b"), "parallel/a")
@@ -149,6 +152,7 @@ def test_a_child_that_is_not_at_rest_or_conflicts_is_only_retargeted(repo: Repo)
     assert record["base"] == repo.git("rev-parse", "main")
 
 
+@pytest.mark.slow
 def test_nothing_moves_below_a_run_of_the_parent(repo: Repo) -> None:
     repo.start("a", add("a"))
     repo.start("b", add("b"), "parallel/a")

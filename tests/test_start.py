@@ -225,6 +225,7 @@ def test_continues_on_an_existing_branch(repo: Repo) -> None:
     assert (task["branch"], task["base"], task["ahead"]) == ("topic", base, 1)
 
 
+@pytest.mark.slow
 def test_twenty_four_at_once_all_succeed(repo: Repo) -> None:
     calls = [
         subprocess.Popen(

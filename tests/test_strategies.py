@@ -82,6 +82,7 @@ def test_refuses_words_for_a_commit_that_is_not_made(repo: Repo) -> None:
     assert "can't be that of several" in repo.parallel("merge", "x", "y", "-m", "Mine", ok=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [
@@ -150,6 +151,7 @@ def test_signs_what_git_would_sign(repo: Repo, tmp_path: Path, strategy: str) ->
     repo.git("verify-commit", "main")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["here", "nowhere"])
 def test_uses_the_merge_drivers_of_the_target(repo: Repo, place: str) -> None:
     repo.commit(".gitattributes", "readme.txt merge=ours-and-theirs\n")

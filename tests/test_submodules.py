@@ -62,6 +62,7 @@ def test_what_is_borrowed_is_not_pruned(nested: Repo) -> None:
     module.git("fsck", "--connectivity-only")
 
 
+@pytest.mark.slow
 def test_a_commit_that_only_the_main_repository_has_does_not_keep_a_task(nested: Repo) -> None:
     Repo(nested.path / "libs" / "out er").commit("file", "never pushed\n")
     nested.git("commit", "--quiet", "-am", "Use it")
@@ -70,6 +71,7 @@ def test_a_commit_that_only_the_main_repository_has_does_not_keep_a_task(nested:
     assert not path.exists(), nested.parallel("cleanup").stderr
 
 
+@pytest.mark.slow
 def test_a_commit_made_in_a_submodule_keeps_the_task(nested: Repo) -> None:
     script = (
         "cd 'libs/out er' && echo >f && git add f && git commit -qm new && cd ../.. && git add ."
@@ -80,6 +82,7 @@ def test_a_commit_made_in_a_submodule_keeps_the_task(nested: Repo) -> None:
     assert "has commits that no remote has" in nested.parallel("cleanup", "--json").stdout
 
 
+@pytest.mark.slow
 def test_pins_go_when_the_trash_is_emptied(nested: Repo) -> None:
     original = nested.path / ".git" / "modules" / "libs" / "out er"
 

@@ -1,0 +1,31 @@
+"""Tests of many costly variants: the normal suite takes one in three, the slow one the rest."""
+
+EVERY = 3
+SAMPLED = {
+    "test_a_clock_that_jumps_changes_nothing",
+    "test_a_command_killed_at_a_door_is_done_again",
+    "test_a_removal_that_was_killed_makes_room_for_who_came_after_it",
+    "test_a_runner_killed_in_any_phase_shows_as_lost",
+    "test_cleans_up_however_it_was_merged",
+    "test_env_sets_the_variables_in_every_shell",
+    "test_exit_0_is_not_enough",
+    "test_foresees_what_a_real_merge_of_every_pair_comes_to",
+    "test_installs_beside_what_is_there_and_restores_it",
+    "test_is_not_taken_in",
+    "test_keeps_what_holds_work",
+    "test_knows_that_it_is_merged",
+    "test_list_tells_of_a_task_whose_removal_was_killed",
+    "test_names_it_and_goes_on",
+    "test_nonsense_on_the_socket_harms_nobody",
+    "test_records_how_a_command_ended",
+    "test_refuses_and_changes_nothing",
+    "test_refuses_what_it_would_overwrite_and_names_it",
+    "test_remove_killed_anywhere_loses_nothing",
+    "test_start_killed_anywhere_can_be_started_again",
+    "test_takes_back_a_merge_of_any_strategy",
+    "test_tells_what_a_run_meddled_with",
+    "test_touches_nothing_where_something_is_in_the_way",
+    "test_two_commands_at_once_agree",
+    "test_what_is_not_this_very_request_is_no_evidence",
+    "test_what_was_begun_in_the_last_moment_comes_back_too",
+}
