@@ -136,7 +136,12 @@ def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = Fal
 def _record(view: TaskView, prepared: Prepared) -> None:
     """Say what is about to land; true only once the result is reachable from the target."""
     known = (prepared.tip, view.task.target, prepared.result, prepared.strategy)
-    view.folder.write_landed(Landed(*known, before=prepared.target.tip))
+    try:
+        view.folder.write_landed(Landed(*known, before=prepared.target.tip))
+    except FileNotFoundError as error:
+        name = view.task.name
+        words = f"`{name}` can't be merged: it was moved away meanwhile"
+        raise UnsafeError(words, hint=f"git parallel undo {name}") from error
 
 
 def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) -> None:
