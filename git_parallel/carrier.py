@@ -207,7 +207,6 @@ class Carrier(Chronicle):
         return variables.around(self.base, place, own)
 
     def _run_agent(self, worktree: Worktree) -> Exit:
-        prompt = self.folder.prompt(self.run.number)
         preset = self.rules.agents[self.run.agent] if self.run.agent else None
         self._tell_of_neighbours()
         calling = agent.call_on_terminal if self.run.interactive else agent.call_of
@@ -222,12 +221,18 @@ class Carrier(Chronicle):
             offset=self.output.seek(0, os.SEEK_END),
             stalled_s=self.rules.runs.stalled_min * 60,
         )
+        ended = self._perform(call, worktree)
+        self._tell_leftovers(ended)
+        return ended
+
+    def _perform(self, call: agent.Call, worktree: Worktree) -> Exit:
+        """Run the command to its end, on a terminal or without one."""
         limits = self.rules.runs
         command = agent.held_back(call.command, nice=limits.nice, memory_mib=limits.memory_mib)
         environment = {**self._environment(worktree), **call.variables}
         folder = worktree.path.resolve()
         if self.run.interactive:
-            ended = run_on_terminal(
+            return run_on_terminal(
                 self.supervisor,
                 self.folder.terminal,
                 self.desk.size,
@@ -237,20 +242,18 @@ class Carrier(Chronicle):
                 output=self.output,
                 needs=self._need,
             )
-        else:
-            stdin = self.folder.brief if call.stdin and prompt.exists() else Path(os.devnull)
-            with open(stdin, "rb") as told:
-                ended = self.supervisor.run(
-                    command,
-                    folder=folder,
-                    environment=environment,
-                    output=self.output,
-                    stdin=told,
-                    timeout_s=limits.timeout_min * 60,
-                    rest=self.rest,
-                )
-        self._tell_leftovers(ended)
-        return ended
+        prompt = self.folder.prompt(self.run.number)
+        stdin = self.folder.brief if call.stdin and prompt.exists() else Path(os.devnull)
+        with open(stdin, "rb") as told:
+            return self.supervisor.run(
+                command,
+                folder=folder,
+                environment=environment,
+                output=self.output,
+                stdin=told,
+                timeout_s=limits.timeout_min * 60,
+                rest=self.rest,
+            )
 
     def _tell_leftovers(self, ended: Exit) -> None:
         for left in ended.ended_leftovers:
