@@ -154,7 +154,11 @@ def stop(repository: Repository, folder: TaskFolder, run: Run | None) -> tuple[s
     # A runner that has ended its run tidies up still, and git must not be killed at that.
     spare = last.pid if last and last.result else None
     ended = tree.end(lambda: [p for tag in tags for p in tree.tagged(tag, spare=spare)])
-    lock = Lock.take(folder.lock, wait_s=1.0)
+    try:
+        lock = Lock.take(folder.lock, wait_s=1.0)
+    except FileNotFoundError as error:
+        hint = f"git parallel undo {folder.slug}"
+        raise ParallelError(f"`{folder.slug}` was moved away meanwhile", hint) from error
     if lock is None:
         raise ParallelError(f"the runner of `{folder.slug}` can't be ended")
     with lock:

@@ -224,7 +224,8 @@ class Days(RuleBasedStateMachine):
         elif verb in ("hide", "skip"):
             self._hide(where, "--assume-unchanged" if verb == "hide" else "--skip-worktree")
         elif verb in ("switch", "stash", "reset", "revert"):
-            if folder not in self.hidden:  # git writes over what it was told to overlook
+            # Git writes over what it was told to overlook.
+            if folder not in self.hidden and (verb == "switch" or not self._ignores(folder)):
                 self._change(folder, verb, more)
         elif verb in ("lock", "unlock", "prune"):
             self.git(self.top, "worktree", verb, *([] if verb == "prune" else [str(folder)]))
@@ -241,6 +242,14 @@ class Days(RuleBasedStateMachine):
             self.hidden.add(self.at(where))
             self.write(where, "shared.txt", above=False)
 
+    def _ignores(self, folder: Path) -> bool:
+        """Whether an ignored file lies there that git may write over without a word: only `merge`
+        and `switch` can be told not to.
+        """
+        if not (folder / "i.local").exists():
+            return False
+        return not run("git", "ls-files", "i.local", cwd=folder).stdout
+
     def _change(self, folder: Path, verb: str, more: str) -> None:
         branch = "main" if folder == self.top else f"parallel/{folder.name}"
         side = {"new": ("-c", f"side-{len(self.story)}"), "detach": ("--detach",)}
@@ -255,7 +264,7 @@ class Days(RuleBasedStateMachine):
 
     @rule(which=which, how=st.sampled_from(("--no-ff", "--ff", "--squash", "-Xours", "pick")))
     def merge_by_hand(self, which: int, how: str) -> None:
-        if self.top in self.hidden:
+        if self.top in self.hidden or (how == "pick" and self._ignores(self.top)):
             return
         branch = f"parallel/{self.task(which)}"
         quiet = ("--no-overwrite-ignore", "--no-edit", "--quiet")
