@@ -16,7 +16,7 @@ from git_parallel.forecast import trials
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
 from git_parallel.task import Task
-from git_parallel.task_folder import TaskFolder
+from git_parallel.task_folder import Known, TaskFolder
 from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"
@@ -56,7 +56,7 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def find_facts(
     repository: Repository,
-    tasks: Sequence[tuple[TaskFolder, Task]],
+    tasks: Sequence[tuple[TaskFolder, Known]],
     worktrees: Mapping[str, Worktree],
     branches: Mapping[str, Branch],
 ) -> dict[str, Facts]:
@@ -64,8 +64,9 @@ def find_facts(
     found: dict[str, Facts] = {}
     unknown: dict[str, tuple[Case, ...]] = {}
     floors = []
-    for folder, task in tasks:
-        cases = _cases(folder, task, branches)
+    for folder, files in tasks:
+        task = files.task
+        cases = _cases(files, branches)
         if not cases:
             continue
         floors.append(task.base)
@@ -87,13 +88,14 @@ def upstream_of(task: Task, branches: Mapping[str, Branch]) -> Branch | None:
     return branches.get(target.upstream) if target and target.upstream.startswith(REMOTES) else None
 
 
-def _cases(folder: TaskFolder, task: Task, branches: Mapping[str, Branch]) -> tuple[Case, ...]:
+def _cases(files: Known, branches: Mapping[str, Branch]) -> tuple[Case, ...]:
     """A task beside its target and, where that is elsewhere, beside what the target follows."""
+    task = files.task
     branch = branches.get(f"refs/heads/{task.branch}")
     target = branches.get(f"refs/heads/{task.target}")
     if branch is None or target is None:
         return ()
-    case = Case(branch.tip, task.base, task.target, target.tip, folder.landed)
+    case = Case(branch.tip, task.base, task.target, target.tip, files.landed)
     upstream = upstream_of(task, branches)
     if upstream is None or upstream.tip == target.tip:
         return (case,)

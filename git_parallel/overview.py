@@ -20,7 +20,7 @@ from git_parallel.facts import REMOTES, Facts, find_facts, upstream_of
 from git_parallel.records import Notice
 from git_parallel.repository import Branch, Repository
 from git_parallel.task import Run, Status, Task, now, parse_name, same_name, status_of
-from git_parallel.task_folder import TaskFolder
+from git_parallel.task_folder import Known, TaskFolder
 from git_parallel.worktree import Worktree
 
 
@@ -118,33 +118,50 @@ def look(
     if names is None:
         tasks, damaged = _readable(repository)
     else:
-        tasks, damaged = [find_folder(repository, name) for name in dict.fromkeys(names)], ()
+        tasks, damaged = [_read(repository, name) for name in dict.fromkeys(names)], ()
     worktrees = repository.worktrees()
     by_slug = {w.slug: w for w in worktrees if w.slug}
-    branches = _branches(repository, [task for _, task in tasks])
+    branches = _branches(repository, [known.task for _, known in tasks])
     facts = find_facts(repository, tasks, by_slug, branches)
     # Last, because `early` may have begun it long ago.
-    dirty = _dirty(repository, [by_slug.get(task.slug) for _, task in tasks]) if files else {}
-    views = [_view(f, t, by_slug.get(t.slug), branches, facts, dirty) for f, t in tasks]
+    dirty = _dirty(repository, [by_slug.get(folder.slug) for folder, _ in tasks]) if files else {}
+    views = [_view(f, k, by_slug.get(f.slug), branches, facts, dirty) for f, k in tasks]
     known = {folder.slug for folder in repository.store.folders()}
     _correct_addresses(repository, [w for w in worktrees if w.slug in known])
     foreign = [w for w in worktrees if w.slug not in known]
     return Overview(repository, views, foreign, damaged)
 
 
+def _read(repository: Repository, name: str) -> tuple[TaskFolder, Known]:
+    folder, _ = find_folder(repository, name)
+    try:
+        return folder, folder.read()
+    except FileNotFoundError:
+        raise no_such_task(name) from None
+
+
 def _readable(
     repository: Repository,
-) -> tuple[list[tuple[TaskFolder, Task]], tuple[Damaged, ...]]:
-    """The tasks all of whose files can be read, and those of which one can't."""
-    damaged = [Damaged(folder.slug, error.message) for folder, error in repository.store.damaged()]
-    tasks = []
-    for folder, task in repository.store.load_tasks():
+) -> tuple[list[tuple[TaskFolder, Known]], tuple[Damaged, ...]]:
+    """The tasks all of whose files can be read, the oldest first, and those of which one can't."""
+    damaged, tasks = [], []
+    for folder in repository.store.folders():
         try:
-            folder.read_all()
-            tasks.append((folder, task))
+            tasks.append((folder, folder.read()))
+        except FileNotFoundError:
+            continue
         except ParallelError as error:
-            damaged.append(Damaged(task.name, error.message))
+            damaged.append(Damaged(_name_of(folder), error.message))
+    tasks.sort(key=lambda one: (one[1].task.created, one[1].task.name))
     return tasks, tuple(damaged)
+
+
+def _name_of(folder: TaskFolder) -> str:
+    """What the task of damaged files is called, as far as these tell it."""
+    try:
+        return folder.task().name
+    except (FileNotFoundError, ParallelError):
+        return folder.slug
 
 
 def _branches(repository: Repository, tasks: Sequence[Task]) -> dict[str, Branch]:
@@ -182,13 +199,13 @@ def _correct_addresses(repository: Repository, worktrees: Sequence[Worktree]) ->
 
 def _view(
     folder: TaskFolder,
-    task: Task,
+    files: Known,
     worktree: Worktree | None,
     branches: Mapping[str, Branch],
     facts: Mapping[str, Facts],
     dirty: Mapping[str, int | None],
 ) -> TaskView:
-    alive, run = folder.alive, folder.last_run()
+    task, run, alive = files.task, files.run, files.alive
     branch = branches.get(f"refs/heads/{task.branch}")
     target = branches.get(f"refs/heads/{task.target}")
     tip = branch.tip if branch else None
@@ -203,7 +220,7 @@ def _view(
         silent_s=_silent_s(log),
         merged=bool(known and known.evidence),
         moved_on=bool(run and run.head and tip and run.head != tip),
-        made=alive or folder.making is None,
+        made=alive or files.making is None,
     )
     if status is Status.RUNNING and run and log and not reason:
         reason = events.last_action(log, run.output)
@@ -222,10 +239,10 @@ def _view(
         reason=reason,
         facts=known,
         dirty=dirty.get(task.slug),
-        notice=folder.notice,
+        notice=files.notice,
         environment=prepared,
         trouble=trouble,
-        broken=bool(broken) and not alive and folder.making is None,
+        broken=bool(broken) and not alive and files.making is None,
         breaches=(*_broken(task, known), *(run.meddled if run else ())),
     )
 

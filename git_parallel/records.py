@@ -46,8 +46,8 @@ def load_record(path: Path, kind: type[T]) -> T:
     there is none.
     """
     try:
-        content = path.read_bytes()
-        return msgspec.json.decode(content, type=kind)
+        with open(path, "rb", buffering=0) as file:
+            return msgspec.json.decode(file.readall(), type=kind)
     except FileNotFoundError:
         raise
     except (OSError, msgspec.DecodeError) as error:

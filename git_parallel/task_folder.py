@@ -1,7 +1,10 @@
 """The files of one task, below `.git/parallel/.state/tasks/`: one writer a file."""
 
 import contextlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -22,6 +25,24 @@ from git_parallel.slot import Slot
 from git_parallel.task import Run, Slug, Task
 
 RECORD = "task.json"
+RETARGET, SLOT, MAKING = "retarget.json", "slot.json", "making.json"
+LANDED, RESTORED = "landed.json", "restored.json"
+REVIEWED, NOTICE = "reviewed.json", "notice.json"
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What the files of a task say, as an overview rests on it."""
+
+    task: Task
+    alive: bool
+    run: Run | None
+    making: Making | None
+    landed: Landed | None
+    restored: Restored | None
+    reviewed: Reviewed | None
+    notice: Notice | None
 
 
 class TaskFolder:
@@ -71,35 +92,64 @@ class TaskFolder:
 
     def task(self) -> Task:
         """The task; raises FileNotFoundError where a `start` died before it wrote it."""
+        moved, slot = self._find(RETARGET, Retarget), self._find(SLOT, Slot)
+        return _as_it_is(load_record(self.record, Task), moved, slot)
+
+    def read(self) -> Known:
+        """All that an overview rests on: the folder is listed once, since most of its files are
+        mostly not there. Raises ParallelError where one is damaged, FileNotFoundError as `task`.
+        """
+        alive = self.alive  # first: a run that ends meanwhile is not one whose runner died
+        names = frozenset(os.listdir(self.path))
         task = load_record(self.record, Task)
-        if moved := find_record(self.path / "retarget.json", Retarget):
-            base = moved.base or task.base
-            task = msgspec.structs.replace(task, target=moved.target, base=base)
-        if slot := find_record(self.path / "slot.json", Slot):
-            task = msgspec.structs.replace(task, slot=slot.number, ports=slot.ports)
-        return task
+        last = max(_numbers(names), default=0)
+
+        def find(name: str, kind: type[T]) -> T | None:
+            return self._find(name, kind) if name in names else None
+
+        return Known(
+            task=_as_it_is(task, find(RETARGET, Retarget), find(SLOT, Slot)),
+            alive=alive,
+            run=find(f"run-{last}.json", Run),
+            making=find(MAKING, Making),
+            landed=find(LANDED, Landed),
+            restored=find(RESTORED, Restored),
+            reviewed=find(REVIEWED, Reviewed),
+            notice=find(NOTICE, Notice),
+        )
+
+    def _find(self, name: str, kind: type[T]) -> T | None:
+        return find_record(self.path / name, kind)
 
     def write_slot(self, slot: Slot) -> None:
         """Give the task another slot than `start` did: somebody took that while it was away."""
-        write_record(self.path / "slot.json", slot)
+        write_record(self.path / SLOT, slot)
 
     def write_retarget(self, target: str, *, base: str | None = None) -> None:
         """Have the task merged elsewhere than `start` said, as its old target has landed there, or
         count its own commits from another base, as it was rebased.
         """
-        file = self.path / "retarget.json"
-        known = find_record(file, Retarget)
-        write_record(file, Retarget(target, base or (known.base if known else None)))
+        known = self._find(RETARGET, Retarget)
+        base = base or (known.base if known else None)
+        write_record(self.path / RETARGET, Retarget(target, base))
 
     def runs(self) -> list[Run]:
         """All runs, the first one first."""
-        numbers = [int(p.stem[4:]) for p in self.path.glob("run-*.json") if p.stem[4:].isdigit()]
-        return [load_record(self.path / f"run-{n}.json", Run) for n in sorted(numbers)]
+        return [self._run(number) for number in sorted(_numbers(self._names()))]
 
     def last_run(self) -> Run | None:
         """The newest run, or None where there was none."""
-        numbers = [int(p.stem[4:]) for p in self.path.glob("run-*.json") if p.stem[4:].isdigit()]
-        return load_record(self.path / f"run-{max(numbers)}.json", Run) if numbers else None
+        last = max(_numbers(self._names()), default=0)
+        return self._run(last) if last else None
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+
+    def _run(self, number: int) -> Run:
+        return load_record(self.path / f"run-{number}.json", Run)
 
     def write_run(self, run: Run) -> None:
         """Replace the record of a run."""
@@ -108,47 +158,43 @@ class TaskFolder:
     @property
     def making(self) -> Making | None:
         """What a `start` was about to make, where it did not come to its end."""
-        return find_record(self.path / "making.json", Making)
+        return self._find(MAKING, Making)
 
     def write_making(self, making: Making) -> None:
         """Say what is about to be made."""
-        write_record(self.path / "making.json", making, durable=False)
+        write_record(self.path / MAKING, making, durable=False)
 
     def made(self) -> None:
         """Say that all of it was made."""
-        (self.path / "making.json").unlink(missing_ok=True)
+        (self.path / MAKING).unlink(missing_ok=True)
 
     @property
     def landed(self) -> Landed | None:
         """What our own merge recorded."""
-        return find_record(self.path / "landed.json", Landed)
+        return self._find(LANDED, Landed)
 
     def write_landed(self, landed: Landed) -> None:
         """Record a merge that is about to land."""
-        write_record(self.path / "landed.json", landed)
-
-    def read_all(self) -> None:
-        """Read what an overview rests on; raises ParallelError where a file of it is damaged."""
-        _ = self.last_run(), self.making, self.landed, self.restored, self.reviewed, self.notice
+        write_record(self.path / LANDED, landed)
 
     def forget_landed(self) -> None:
         """Forget a merge that was taken back."""
-        (self.path / "landed.json").unlink(missing_ok=True)
+        (self.path / LANDED).unlink(missing_ok=True)
 
     @property
     def restored(self) -> str | None:
         """The tip that the branch had when a person brought the task back, if one did."""
-        found = find_record(self.path / "restored.json", Restored)
+        found = self._find(RESTORED, Restored)
         return found.tip if found else None
 
     def write_restored(self, tip: str) -> None:
         """Say that a person wants this task to stay, as long as its tip does."""
-        write_record(self.path / "restored.json", Restored(tip))
+        write_record(self.path / RESTORED, Restored(tip))
 
     @property
     def reviewed(self) -> Reviewed | None:
         """What a person looked at last, and made of it."""
-        return find_record(self.path / "reviewed.json", Reviewed)
+        return self._find(REVIEWED, Reviewed)
 
     def verdict(self, tip: str | None) -> Verdict | None:
         """What a person made of exactly this tip; None where nobody has looked at it."""
@@ -157,18 +203,36 @@ class TaskFolder:
 
     def write_reviewed(self, reviewed: Reviewed) -> None:
         """Keep what a person looked at, under the lock for reviews."""
-        write_record(self.path / "reviewed.json", reviewed)
+        write_record(self.path / REVIEWED, reviewed)
 
     @property
     def notice(self) -> Notice | None:
         """What waits in the inbox."""
-        return find_record(self.path / "notice.json", Notice)
+        return self._find(NOTICE, Notice)
 
     def write_notice(self, notice: Notice) -> None:
         """Put a notice into the inbox."""
-        write_record(self.path / "notice.json", notice)
+        write_record(self.path / NOTICE, notice)
 
     def seen(self) -> None:
         """Take the notice out of the inbox: the person has looked."""
         with contextlib.suppress(FileNotFoundError, PermissionError):
-            (self.path / "notice.json").unlink()
+            (self.path / NOTICE).unlink()
+
+
+def _numbers(names: Iterable[str]) -> Iterator[int]:
+    """The numbers of the runs among the files of a task."""
+    for name in names:
+        stem, dot, kind = name.partition(".")
+        if dot and kind == "json" and stem.startswith("run-") and stem[4:].isdigit():
+            yield int(stem[4:])
+
+
+def _as_it_is(task: Task, moved: Retarget | None, slot: Slot | None) -> Task:
+    """A task with what has changed since `start` wrote it."""
+    if moved:
+        base = moved.base or task.base
+        task = msgspec.structs.replace(task, target=moved.target, base=base)
+    if slot:
+        task = msgspec.structs.replace(task, slot=slot.number, ports=slot.ports)
+    return task

@@ -65,9 +65,9 @@ class Worktree(Struct, frozen=True):
     @property
     def intact(self) -> bool:
         """Whether its `.git` file leads back to its admin folder."""
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            pointer = (self.path / ".git").read_text().strip().removeprefix("gitdir: ")
-            return os.path.samefile(self.path / pointer, self.admin)
+        with contextlib.suppress(OSError, ValueError):
+            pointer = (content(f"{self.path}/.git") or "").strip().removeprefix("gitdir: ")
+            return pointer == str(self.admin) or os.path.samefile(self.path / pointer, self.admin)
         return False
 
 
@@ -86,10 +86,11 @@ def reflog(log: Path) -> list[tuple[str, str]]:
     return [(who.split(" ", 2)[1], words) for who, _, words in parts if " " in who]
 
 
-def content(path: Path) -> str | None:
+def content(path: Path | str) -> str | None:
     """The text of a small file without its last newline, or None if there is none."""
     try:
-        return os.fsdecode(path.read_bytes()).removesuffix("\n")
+        with open(path, "rb", buffering=0) as file:
+            return os.fsdecode(file.readall()).removesuffix("\n")
     except FileNotFoundError:
         return None
 
@@ -97,9 +98,9 @@ def content(path: Path) -> str | None:
 def find_worktree(admin: Path) -> Worktree | None:
     """The worktree of an admin folder, or None where it has none that can be read."""
     try:
-        pointer = content(admin / "gitdir")
-        slug = content(admin / TASK_MARK)
-        locked = content(admin / "locked")
+        pointer = content(f"{admin}/gitdir")
+        slug = content(f"{admin}/{TASK_MARK}")
+        locked = content(f"{admin}/locked")
     except OSError:
         return None
     if not pointer:
