@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -59,9 +59,9 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
         live, unknown = _live(repository, scratch, views)
         wanted = [*_target_pairs(live), *_task_pairs(live)]
         merges = _merges(repository, scratch, live, wanted)
-    found = [_of_target(one, merges) for one in live]
-    found += [_of_tasks(pair, merges) for pair in itertools.combinations(live, 2)]
-    return Collisions(tuple(live), tuple(c for c in found if c), unknown)
+    unclean = {pair: trial for pair, trial in merges.items() if not trial.clean}
+    found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)]
+    return Collisions(tuple(live), tuple(found), unknown)
 
 
 class Scratch:
@@ -144,7 +144,7 @@ def _is_known(one: Live) -> bool:
 
 
 def _task_pairs(live: Sequence[Live]) -> list[Pair]:
-    return [(one.tip, other.tip) for one, other in itertools.combinations(live, 2)]
+    return list(itertools.combinations([one.tip for one in live], 2))
 
 
 def _merges(
@@ -167,10 +167,14 @@ def _merges(
 
 
 def _ground(live: Sequence[Live]) -> tuple[str, str]:
-    """The tip that most tasks forked from, and what is likely below all of them."""
+    """The tip that most tasks forked from, and what is likely below all of them: where the one
+    that is most behind it forked.
+    """
     targets = [one.view.target.tip for one in live if one.view.target]
     trunk = max(targets, key=targets.count) if targets else live[0].tip
-    return trunk, live[0].view.task.base
+    known = [one.view.facts for one in live if one.view.facts and one.view.facts.fork]
+    oldest = max(known, key=lambda facts: facts.behind, default=None)
+    return trunk, (oldest and oldest.fork) or live[0].view.task.base
 
 
 def outcomes(git: Git, wanted: Sequence[Pair], trunk: str, floor: str) -> dict[Pair, Trial]:
@@ -192,17 +196,15 @@ def _graph(git: Git, tips: Sequence[str], trunk: str, floor: str) -> Graph | Non
         return None  # then every pair is tried
 
 
-def _of_target(one: Live, merges: Mapping[Pair, Trial]) -> Collision | None:
-    pair = _with_target(one)
-    if pair is None or pair not in merges:
-        return None
-    return _collision((one.name,), one.view.task.target, merges[pair])
+def _with_targets(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterator[Collision]:
+    for one in live:
+        pair = _with_target(one)
+        if pair and pair in unclean:
+            yield Collision((one.name,), one.view.task.target, unclean[pair])
 
 
-def _of_tasks(pair: tuple[Live, Live], merges: Mapping[Pair, Trial]) -> Collision | None:
-    one, other = pair
-    return _collision((one.name, other.name), "", merges[one.tip, other.tip])
-
-
-def _collision(tasks: tuple[str, ...], target: str, trial: Trial) -> Collision | None:
-    return None if trial.clean else Collision(tasks, target, trial)
+def _among_tasks(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterator[Collision]:
+    couples = itertools.combinations(live, 2)
+    for pair, (one, other) in zip(_task_pairs(live), couples, strict=True):
+        if pair in unclean:
+            yield Collision((one.name, other.name), "", unclean[pair])

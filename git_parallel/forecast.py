@@ -13,11 +13,13 @@ from git_parallel.git import Git
 
 CLEAN = "1"
 MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
+# What is thrown away need not be small, and what is asked by its id is not looked up as a name.
+HASTY = ("-c", "core.looseCompression=0", "-c", "core.warnAmbiguousRefs=false")
 NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
 GITLINK = "160000"
 MEMORY = "/dev/shm"  # noqa: S108  # a folder of a name that can't be guessed is made in it
 ROOM = 1 << 30
-SPLIT_FROM = 60  # trials from which a second process is worth its start
+SPLIT_FROM = 30  # trials from which a second process is worth its start
 
 
 class Trial(Struct, frozen=True):
@@ -96,7 +98,7 @@ def merged(git: Git, pairs: Sequence[Pair]) -> dict[Pair, Trial]:
     """
     width = (os.cpu_count() or 1) if len(pairs) >= SPLIT_FROM else 1
     parts = [part for number in range(width) if (part := pairs[number::width])]
-    begun = [git.begin_with(_asked(part), *MERGE_TREE) for part in parts]
+    begun = [git.begin_with(_asked(part), *HASTY, *MERGE_TREE) for part in parts]
     found: dict[Pair, Trial] = {}
     for part, process in zip(parts, begun, strict=True):
         answer = git.finish(process, ok=range(-64, 256))

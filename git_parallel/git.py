@@ -16,6 +16,7 @@ from git_parallel.errors import GitError, ParallelError
 
 OLDEST = (2, 38)
 USAGE_EXIT = 129
+PIPE_BYTES = 16_384  # what a pipe takes at once on every system
 
 # `git rev-parse --local-env-vars` of git 2.39, what its hooks add, and what hook managers add.
 REPOSITORY_VARIABLES = frozenset(
@@ -120,10 +121,19 @@ class Git:
 
     def begin_with(self, stdin: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Start git with all of its input at hand, so that several can run at the same time."""
+        content = os.fsencode(stdin)
+        if len(content) <= PIPE_BYTES:
+            read, write = os.pipe()
+            os.write(write, content)
+            os.close(write)
+            try:
+                return self.begin(*arguments, stdin=read)
+            finally:
+                os.close(read)
         import tempfile
 
         with tempfile.TemporaryFile() as file:
-            file.write(os.fsencode(stdin))
+            file.write(content)
             file.seek(0)
             return self.begin(*arguments, stdin=file.fileno())
 

@@ -5,10 +5,8 @@ that always takes "ours" makes any two tips look merged), no grafts and no repla
 """
 
 import contextlib
-import hashlib
 import os
 import re
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +45,8 @@ def plain(common: Path, commit: str) -> Iterator["Plain"]:
     """An empty repository with the objects of another, gone afterwards; `commit` is any of its
     commits, whose length tells the kind of its ids.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as place:
         folder = Path(place)
         for name in ("objects/info", "refs"):
@@ -137,6 +137,8 @@ class Plain:
 
     def _commit(self, tree: str, *parents: str) -> str:
         """A commit as git writes it (gitformat-loose(5)), for a trial only."""
+        import hashlib
+
         lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
         text = "\n".join([*lines, f"author {NOBODY}", f"committer {NOBODY}", "", "trial\n"])
         content = b"commit %d\0" % len(text) + text.encode()

@@ -158,10 +158,8 @@ def spawned(repo: Repo, tmp_path: Path) -> list[str]:
     trace = tmp_path / "trace"
     trace.unlink(missing_ok=True)
     repo.parallel("conflicts", "--json", env={"GIT_TRACE2": str(trace)})
-    words = [
-        line.split(" git ", 1)[1] for line in trace.read_text().splitlines() if " start " in line
-    ]
-    return [word.split()[0] for word in words if not word.startswith("parallel")]
+    asked = [line.partition(" cmd_name ")[2] for line in trace.read_text().splitlines()]
+    return [words.split()[0] for words in asked if words]
 
 
 @pytest.mark.slow
