@@ -15,6 +15,7 @@ from pathlib import Path
 from git_parallel.errors import GitError, ParallelError
 
 OLDEST = (2, 38)
+Process = subprocess.Popen[bytes]
 USAGE_EXIT = 129
 PIPE_BYTES = 16_384  # what a pipe takes at once on every system
 
@@ -103,7 +104,7 @@ class Git:
         """Run git to its end; raises GitError unless it exits with one of `ok`."""
         return self.finish(self.begin(*arguments), stdin, ok)
 
-    def begin(self, *arguments: str, stdin: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    def begin(self, *arguments: str, stdin: int = subprocess.PIPE) -> Process:
         """Start git without waiting for it; raises ParallelError where it can't be run."""
         try:
             return subprocess.Popen(
@@ -119,7 +120,7 @@ class Git:
         except (OSError, ValueError) as error:
             raise ParallelError(f"git can't be run in {self.folder}: {error}") from error
 
-    def begin_with(self, stdin: str, *arguments: str) -> subprocess.Popen[bytes]:
+    def begin_with(self, stdin: str, *arguments: str) -> Process:
         """Start git with all of its input at hand, so that several can run at the same time."""
         content = os.fsencode(stdin)
         if len(content) <= PIPE_BYTES:
@@ -142,7 +143,7 @@ class Git:
         return ["git", *arguments]
 
     def finish(
-        self, process: subprocess.Popen[bytes], stdin: str | bytes = b"", ok: Sequence[int] = (0,)
+        self, process: Process, stdin: str | bytes = b"", ok: Sequence[int] = (0,)
     ) -> "Answer":
         """Wait for what `begin` started."""
         out, err = process.communicate(os.fsencode(stdin) if isinstance(stdin, str) else stdin)
@@ -183,7 +184,7 @@ class Git:
     ) -> Iterator["Answer | GitError"]:
         """The answers of many calls in their order, some of them running at the same time."""
         width = at_once or os.cpu_count() or 1
-        started: list[subprocess.Popen[bytes]] = []  # one for each call, in their order
+        started: list[Process] = []  # one for each call, in their order
         for index in range(len(calls)):
             while len(started) < min(len(calls), index + width):
                 folder, arguments = calls[len(started)]
@@ -220,6 +221,13 @@ def check_version(git: Git) -> None:
         f"git {words[2] if len(words) > 2 else '(unknown)'} is too old",
         hint=f"install git {OLDEST[0]}.{OLDEST[1]} or newer",
     )
+
+
+def end(process: Process) -> None:
+    """Let go of what `begin` started, where its answer is not wanted any more."""
+    if process.returncode is None:
+        process.kill()
+        process.communicate()
 
 
 def status_path(field: str) -> str:

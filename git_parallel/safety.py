@@ -4,7 +4,6 @@ The order and the reasons follow what plain `git worktree remove` destroys witho
 files, edits hidden from status, paused operations, detached commits, nested repositories.
 """
 
-import fnmatch
 import os
 import shutil
 import tempfile
@@ -12,11 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from git_parallel import environment, files, submodules, tree
+from git_parallel import environment, ignored, submodules, tree
 from git_parallel.errors import ParallelError
-from git_parallel.git import Git, clean_environment, status_path
+from git_parallel.git import Git, Process, clean_environment, end, status_path
 from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
@@ -25,14 +24,17 @@ from git_parallel.task import Task
 from git_parallel.task_folder import TaskFolder
 from git_parallel.worktree import Worktree, operations_in
 
-MAX_WALKED = 200_000  # entries of ignored folders; beyond that nobody knows what is in there
 STILL_S = 60.0  # a file changed this recently may have a person behind it
 NAMED = 3
 GIT_ARGUMENTS = (
     *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"),
     *("-c", "submodule.recurse=false", "--no-optional-locks"),
 )
-STATUS = (*GIT_ARGUMENTS, "status", "--porcelain=v2", "-z", "--no-renames", "-uall")
+STATUS = (
+    *(*GIT_ARGUMENTS, "status", "--porcelain=v2", "-z", "--no-renames", "-uall"),
+    "--ignore-submodules=none",
+)
+CONTENT = (*STATUS, "--ignored=matching")
 
 
 class Subject(Struct, frozen=True):
@@ -55,12 +57,13 @@ class Subject(Struct, frozen=True):
 
 class Tree(Struct, frozen=True):
     """The worktree or a submodule in it, whose paths begin with `prefix`; `flagged` are the paths
-    whose changes git does not look for.
+    whose changes git does not look for, `status` is what looks for the others meanwhile.
     """
 
     git: Git
     prefix: str
     flagged: tuple[str, ...]
+    status: Process | None
 
 
 class Verdict(Struct, frozen=True):
@@ -72,8 +75,16 @@ class Verdict(Struct, frozen=True):
 
 def inspect(subject: Subject) -> Verdict:
     """Check whether a worktree may be moved away; never raises for what it finds."""
-    reasons: list[str] = []
     trees: list[Tree] = []
+    try:
+        return _inspect(subject, trees)
+    finally:
+        for status in (one.status for one in trees if one.status):
+            end(status)
+
+
+def _inspect(subject: Subject, trees: list[Tree]) -> Verdict:
+    reasons: list[str] = []
     checks = (
         *(_identity, _lock, _activity, _operations, _head),
         *(lambda s: _find_trees(s, trees), lambda _: _hidden(trees)),
@@ -103,7 +114,7 @@ def unchanged(subject: Subject) -> bool:
     worktree = subject.worktree
     if worktree.operations or any(_git_locks(worktree)):
         return False
-    return not subject.git.fields(*STATUS, "--ignore-submodules=none")
+    return not subject.git.fields(*STATUS)
 
 
 def _identity(subject: Subject) -> Iterator[str]:
@@ -176,16 +187,15 @@ def _content(subject: Subject, trees: list[Tree], precious: list[str]) -> Iterat
     copied = known.copied if known else {}
     for one in trees:
         here = {} if one.prefix else copied
-        yield from _content_of(one.git, one.prefix, here, subject.regenerable, precious)
+        yield from _content_of(one, here, subject.regenerable, precious)
 
 
 def _content_of(
-    git: Git, prefix: str, copied: dict[str, str], rules: Regenerable, precious: list[str]
+    one: Tree, copied: dict[str, str], rules: Regenerable, precious: list[str]
 ) -> Iterator[str]:
-    """The same in one tree: the worktree's own, or that of a submodule, whose paths begin with
-    `prefix`.
-    """
-    fields = git.fields(*STATUS, "--ignore-submodules=none", "--ignored=matching")
+    """The same in one tree."""
+    git, prefix = one.git, one.prefix
+    fields = git.finish(one.status).fields if one.status else git.fields(*CONTENT)
     changed = [prefix + status_path(field) for field in fields if not field.startswith("! ")]
     if changed:
         yield f"not committed: {_some(changed)}"
@@ -194,21 +204,27 @@ def _content_of(
     for name in (field[2:] for field in fields if field.startswith("! ")):
         place = git.folder / name
         if name.endswith("/"):
-            nested, count = _nested_repository(place, MAX_WALKED - walked)
+            nested, count = ignored.nested_repository(place, ignored.MAX_WALKED - walked)
             walked += count
             if nested:
                 yield f"a repository of its own lies in {nested} (move it away)"
-        if not _can_be_made_again(place, name, copied, rules):
+        if not ignored.can_be_made_again(place, name, copied, rules):
             precious.append(prefix + name)
 
 
 def _find_trees(subject: Subject, trees: list[Tree]) -> Iterator[str]:
-    """Look through the indexes of the worktree and of the submodules that have files, once."""
+    """Look through the indexes of the worktree and of the submodules that have files, once; the
+    status of the worktree is begun before, since both take long where there are many files.
+    """
     todo = [(subject.git, "")]
     while todo:
         git, prefix = todo.pop()
-        listed = git.run(*GIT_ARGUMENTS, "ls-files", "-v", "--stage", "-z").out
-        trees.append(Tree(git, prefix, tuple(_flagged(listed))))
+        status = None if prefix else git.begin(*CONTENT)
+        try:
+            listed = git.run(*GIT_ARGUMENTS, "ls-files", "-v", "--stage", "-z").out
+        finally:
+            trees.append(Tree(git, prefix, (), status))
+        trees[-1] = structs.replace(trees[-1], flagged=tuple(_flagged(listed)))
         for path in submodules.links(listed):
             inner = git.at(git.folder / path)
             if (inner.folder / ".git").exists():
@@ -267,43 +283,6 @@ def _submodules(subject: Subject, trees: Sequence[Tree]) -> Iterator[str]:
             yield f"the submodule {name} has a stash (git stash pop)"
         for what in operations_in(modules):
             yield f"{what} is not finished in the submodule {name}"
-
-
-def _nested_repository(folder: Path, limit: int) -> tuple[str, int]:
-    """The first repository found below an ignored folder, and how many entries were looked at;
-    too many of them count as one.
-    """
-    walked, todo = 0, [str(folder)]
-    while todo:
-        place = todo.pop()
-        with os.scandir(place) as entries:
-            for entry in entries:
-                walked += 1
-                if entry.is_dir(follow_symlinks=False):
-                    todo.append(entry.path)
-                if entry.name == ".git" or (entry.name == "HEAD" and _is_bare(place)):
-                    return place, walked
-        if walked > limit:
-            return f"{folder}, perhaps: it holds too many files to look at", walked
-    return "", walked
-
-
-def _is_bare(place: str) -> bool:
-    """Whether a folder with a HEAD is a repository without a worktree (gitrepository-layout(5))."""
-    return all(Path(place, name).is_dir() for name in ("objects", "refs"))
-
-
-def _can_be_made_again(place: Path, name: str, copied: dict[str, str], rules: Regenerable) -> bool:
-    base = place.name
-    if not name.endswith("/"):
-        if any(fnmatch.fnmatchcase(base, pattern) for pattern in rules.files):
-            return True
-        return name in copied and files.digest_of(place) == copied[name]
-    if place.is_symlink():
-        return False
-    marks = [m for key, m in rules.folders.items() if fnmatch.fnmatchcase(base, key)]
-    names = [*os.listdir(place.parent), *os.listdir(place)] if marks else []
-    return any(fnmatch.filter(names, mark) for group in marks for mark in group)
 
 
 def _some(names: list[str]) -> str:
