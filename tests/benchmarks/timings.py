@@ -140,6 +140,16 @@ def remove(scratch: Scratch, runs: int) -> list[Result]:
     return [Result(what, median(ours), theirs, Limit("ms", 300), (min(ours), theirs))]
 
 
+def remove_tracked(scratch: Scratch, runs: int) -> list[Result]:
+    """`remove` of a worktree with many tracked files, all of which git has to look at."""
+    repo = scratch.repository("tracked", files=100_000, folders=1000)
+    repo.run("git", "parallel", "start", "x")
+    scratch.settle()
+    ours = [_remove_and_undo(scratch, repo) for _ in range(runs + 1)][1:]
+    limit = Limit("ms", 300)
+    return [Result("remove, 100,000 tracked files", median(ours), limit=limit, least=(min(ours),))]
+
+
 def _install_packages(worktree: Path) -> None:
     write_tree(worktree / "node_modules", files=100_000, folders=10_000, lines=5)
 
@@ -188,6 +198,7 @@ TIMINGS: dict[str, Callable[[Scratch, int], list[Result]]] = {
     "switch": switch,
     "list": list_tasks,
     "remove": remove,
+    "remove-tracked": remove_tracked,
     "merge": merge,
     "merge-of-others": merge_of_others,
     **ENVIRONMENTS,
