@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from git_parallel import evidence, records, witness
+from git_parallel import evidence, records
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
@@ -116,6 +116,8 @@ def _find_out(
     branches: Mapping[str, Branch],
     floor: str,
 ) -> dict[str, Facts]:
+    from git_parallel import witness
+
     every = [case for both in cases.values() for case in both]
     history = repository.history(evidence.reached(every), floor)
     git = repository.git

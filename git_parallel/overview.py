@@ -12,7 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import early, environment, events, relocation, ties
+from git_parallel import early, environment, relocation, ties
 from git_parallel.changes import breaches, excesses
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Evidence
@@ -223,6 +223,8 @@ def _view(
         made=alive or files.making is None,
     )
     if status is Status.RUNNING and run and log and not reason:
+        from git_parallel import events
+
         reason = events.last_action(log, run.output)
     if status is Status.PREPARING and prepared and prepared.doing:
         reason, trouble = _under_way(prepared.doing), ""  # that was of an earlier bootstrap

@@ -5,10 +5,11 @@ import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from git_parallel import config, early, inside, records, relocation
+from git_parallel import early, inside, records, relocation
 from git_parallel.errors import ParallelError
 from git_parallel.git import AS_THEY_ARE, Git, check_version
 from git_parallel.history import History
@@ -22,6 +23,9 @@ from git_parallel.worktree import (
     find_worktree,
     reflog,
 )
+
+if TYPE_CHECKING:
+    from git_parallel import config
 
 
 class Branch(Struct, frozen=True):
@@ -242,8 +246,10 @@ class Repository:
         likely = (w for w in self.worktrees() if w.branch == head and w.intact and not w.slug)
         return next((w.path for w in likely), None)
 
-    def configuration(self) -> config.Loaded:
+    def configuration(self) -> "config.Loaded":
         """What is configured here; raises ParallelError where a file is wrong."""
+        from git_parallel import config
+
         return config.load(self.original, self.store.parallel / "config.toml")
 
     def settings(self) -> dict[str, str]:
