@@ -274,7 +274,7 @@ def test_tells_the_order_why_and_what_to_do_about_the_rest(repo: Repo) -> None:
            1  gamma    main            1 file +1 -0
            2  epsilon  parallel/gamma  1 file +1 -0, after gamma
            3  beta     main            1 file +1 -1
-        ▲ alpha is left out: it collides with beta in readme.txt (content)
+        ▲ alpha is left out: it collides with beta in readme.txt (content); once that has landed:
           ↳ git parallel rebase alpha
           ↳ git parallel run alpha -m "Rebase onto main and resolve the conflicts"
         ▲ eta is left out: changed what it may not: eta.txt

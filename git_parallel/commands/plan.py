@@ -63,7 +63,8 @@ def _show(proposal: Proposal) -> None:
         _show_order(plan, proposal.views)
     for left in plan.left:
         mark = output.paint(output.WARNING, output.WARNING, sys.stdout)
-        words = output.printable(f"{left.name} is left out: {reason_of(left, proposal.views)}")
+        told = f"{left.name} is left out: {reason_of(left, proposal.views)}{_until(left)}"
+        words = output.printable(told)
         steps = _steps(left, proposal.views)
         output.answer("\n".join([f"{mark} {words}", *(f"  {_hint(step)}" for step in steps)]))
     _show_groups(plan)
@@ -108,6 +109,13 @@ def reason_of(left: Left, views: Mapping[str, TaskView]) -> str:
         return f"it comes after {' and '.join(told)}"
     names = left.target or _listed(left.collides) or "the tasks before it"
     return f"it collides with {names} in {matrix.places(left.trial)}"
+
+
+def _until(left: Left) -> str:
+    """Before when it is of no use to do something about it."""
+    if left.target or not left.collides:
+        return ""
+    return "; once that has landed:" if len(left.collides) == 1 else "; once these have landed:"
 
 
 def _steps(left: Left, views: Mapping[str, TaskView]) -> list[str]:
