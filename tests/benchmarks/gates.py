@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.background import idle_runner
 from tests.benchmarks.comparison import Gate
 from tests.benchmarks.scratch import Repo, Scratch
 from tests.benchmarks.sweeps import sweep
@@ -103,5 +104,6 @@ GATES: dict[str, Callable[[Scratch], list[Gate]]] = {
     "processes": processes,
     "imports": imports,
     "objects": objects,
+    "idle-runner": idle_runner,
     "sweep": lambda scratch: sweep(scratch, _count),
 }

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks.background import first_byte
 from tests.benchmarks.comparison import Limit, Result, Side, compare
 from tests.benchmarks.environments import ENVIRONMENTS
 from tests.benchmarks.forecasts import FORECASTS
@@ -197,6 +198,7 @@ TIMINGS: dict[str, Callable[[Scratch, int], list[Result]]] = {
     "start-large": partial(start, files=5000, folders=100, limit=Limit("times", 1.15)),
     "switch": switch,
     "list": list_tasks,
+    "first-byte": first_byte,
     "remove": remove,
     "remove-tracked": remove_tracked,
     "merge": merge,
