@@ -205,34 +205,22 @@ def _view(
     facts: Mapping[str, Facts],
     dirty: Mapping[str, int | None],
 ) -> TaskView:
-    task, run, alive = files.task, files.run, files.alive
+    task, run = files.task, files.run
     branch = branches.get(f"refs/heads/{task.branch}")
     target = branches.get(f"refs/heads/{task.target}")
     tip = branch.tip if branch else None
     known = facts.get(task.slug)
     prepared, unready = _environment(worktree)
     broken = _trouble(task, worktree, branch, has_target=target is not None)
+    status, reason = _status(folder, files, tip, merged=bool(known and known.evidence))
     trouble = broken or unready
-    log = folder.log(run.number) if run and alive else None
-    status, reason = status_of(
-        run,
-        alive=alive,
-        silent_s=_silent_s(log),
-        merged=bool(known and known.evidence),
-        moved_on=bool(run and run.head and tip and run.head != tip),
-        made=alive or files.making is None,
-    )
-    if status is Status.RUNNING and run and log and not reason:
-        from git_parallel import events
-
-        reason = events.last_action(log, run.output)
     if status is Status.PREPARING and prepared and prepared.doing:
         reason, trouble = _under_way(prepared.doing), ""  # that was of an earlier bootstrap
     return TaskView(
         task=task,
         folder=folder,
         run=run,
-        alive=alive,
+        alive=files.alive,
         worktree=worktree,
         tip=tip,
         target=target,
@@ -244,9 +232,30 @@ def _view(
         notice=files.notice,
         environment=prepared,
         trouble=trouble,
-        broken=bool(broken) and not alive and files.making is None,
+        broken=bool(broken) and not files.alive and files.making is None,
         breaches=(*_broken(task, known), *(run.meddled if run else ())),
     )
+
+
+def _status(
+    folder: TaskFolder, files: Known, tip: str | None, *, merged: bool
+) -> tuple[Status, str]:
+    """The status of a task, and what it is at or why it ended so."""
+    run = files.run
+    log = folder.log(run.number) if run and files.alive else None
+    status, reason = status_of(
+        run,
+        alive=files.alive,
+        silent_s=_silent_s(log),
+        merged=merged,
+        moved_on=bool(run and run.head and tip and run.head != tip),
+        made=files.alive or files.making is None,
+    )
+    if status is Status.RUNNING and run and log and not reason:
+        from git_parallel import events
+
+        reason = events.last_action(log, run.output)
+    return status, reason
 
 
 def _broken(task: Task, facts: Facts | None) -> Iterable[str]:
