@@ -169,10 +169,10 @@ def _values(kind: str, line: Line, current: str) -> Iterable[str]:
     if kind == "files":
         return [FILES]
     if kind == "commits":
-        found = _refs("refs/heads", "refs/remotes", "refs/tags")
+        found = _refs(current, "refs/heads", "refs/remotes", "refs/tags")
         return ["HEAD", *found] if found else []
     if kind == "branches":
-        return _refs("refs/heads")
+        return _refs(current, "refs/heads")
     if kind == "text" or not (common := early.ask(*COMMON).removesuffix("\n")):
         return []
     if kind == "agents":
@@ -182,8 +182,13 @@ def _values(kind: str, line: Line, current: str) -> Iterable[str]:
     return _tasks(kind, line, f"{common}/parallel/.state")
 
 
-def _refs(*places: str) -> list[str]:
-    return early.ask("for-each-ref", "--format=%(refname:lstrip=2)", *places).splitlines()
+def _refs(current: str, *places: str) -> list[str]:
+    """The names of refs: those that begin as it was typed, for there may be many; else all, since
+    some shells also find what is in the middle of a name.
+    """
+    patterns = [f"{place}/{current}{rest}" for place in places for rest in ("*", "*/**")]
+    asked = ("for-each-ref", "--format=%(refname:lstrip=2)")
+    return (early.ask(*asked, *patterns) or early.ask(*asked, *places)).splitlines()
 
 
 def _agents(common: str, current: str) -> list[str]:
@@ -221,13 +226,17 @@ def _tasks(kind: str, line: Line, state: str) -> Iterator[str]:
         yield from _runs(line, state)
         return
     if kind == "trash":
-        for entry in reversed(_entries(f"{state}/trash")):
-            if record := _record(f"{state}/trash/{entry}/journal.json"):
-                yield f"{record.get('name')}\t{record.get('why')}"
+        yield from _trash(f"{state}/trash")
     for slug in _entries(f"{state}/tasks"):
         folder = f"{state}/tasks/{slug}"
         if (record := _record(f"{folder}/task.json")) and _fits(kind, line, folder, record):
             yield f"{record.get('name')}\t{_first_line(record.get('prompt'))}".rstrip("\t")
+
+
+def _trash(folder: str) -> Iterable[str]:
+    """What lies in the trash, each name once."""
+    records = [_record(f"{folder}/{entry}/journal.json") for entry in _entries(folder)]
+    return {str(r.get("name")): f"{r.get('name')}\t{r.get('why')}" for r in records if r}.values()
 
 
 def _fits(kind: str, line: Line, folder: str, record: dict[str, object]) -> bool:

@@ -92,12 +92,14 @@ def test_proposes_options_that_were_not_given_yet(repo: Repo) -> None:
 
 
 def test_proposes_the_values_of_options(repo: Repo) -> None:
-    repo.git("branch", "topic")
+    repo.git("branch", "topic/one")
     assert words(repo, "merge", "--strategy", "") == ["merge", "squash", "rebase", "ff"]
     assert words(repo, "merge", "--strategy=s") == ["merge", "squash", "rebase", "ff"]
     repo.git("tag", "v1")
-    assert words(repo, "start", "x", "--target", "") == ["main", "topic"]
-    assert words(repo, "start", "x", "") == ["HEAD", "main", "topic", "v1"]
+    assert words(repo, "start", "x", "--target", "") == ["main", "topic/one"]
+    assert words(repo, "start", "x", "") == ["HEAD", "main", "topic/one", "v1"]
+    assert words(repo, "start", "x", "to") == ["HEAD", "topic/one"]
+    assert words(repo, "start", "x", "opi") == ["HEAD", "main", "topic/one", "v1"]
     assert words(repo, "start", "x", "-F", "") == [":files"]
     assert words(repo, "start", "x", "-m", "") == []
     assert words(repo, "review", "x", "--comment", "") == [":files"]
@@ -155,6 +157,10 @@ def test_undo_of_a_merge_proposes_what_was_merged_and_kept_as_well(repo: Repo) -
     repo.parallel("undo", "x")
     assert words(repo, "undo", "") == []
     assert words(repo, "undo", "--merge", "") == ["x"]
+    repo.parallel("remove", "x", "--delete-branch")
+    repo.parallel("start", "x", "--no-bootstrap")
+    repo.parallel("remove", "x")
+    assert words(repo, "undo", "") == ["x"]
 
 
 def test_completes_wherever_the_commands_work(repo: Repo, tmp_path: Path) -> None:

@@ -32,6 +32,6 @@ function __git_parallel_complete
     end
 end
 
-complete -c git-parallel -f -a '(__git_parallel_complete)'
-complete -c git -f -n '__fish_git_using_command parallel' -a '(__git_parallel_complete)'
+complete -c git-parallel -f -k -a '(__git_parallel_complete)'
+complete -c git -f -n '__fish_git_using_command parallel' -k -a '(__git_parallel_complete)'
 complete -c git -f -n __fish_git_needs_command -a parallel -d 'Work on many tasks at once'
