@@ -3,9 +3,9 @@
 # calls _git_parallel. What is proposed, the program says: `git parallel complete`.
 
 _git_parallel () {
-	# git before 2.31 does not say where the command is: then it is the first word
-	local at=${__git_cmd_idx:-1} typed=${cur-} line reply="" given found
-	# shellcheck disable=SC2154 # words and cword are those of git's completion
+	# shellcheck disable=SC2154 # what was typed, and where the command is, git's completion says
+	local at=$__git_cmd_idx typed=$cur line reply="" given found
+	# shellcheck disable=SC2154 # the same
 	given=("${words[@]:at+1:cword-at}") found=()
 	[[ $typed != --*=* ]] || typed=${typed#*=}
 	compopt +o bashdefault +o default 2>/dev/null
