@@ -19,6 +19,10 @@ def main() -> None:
 
         sys.exit(background(sys.argv[1:]))
     gc.disable()  # nothing of what follows lives long enough
+    if first == "complete":
+        from git_parallel.commands.complete import main as complete
+
+        _leave(complete(sys.argv[2:]))
     if first == "hook":
         from git_parallel.commands.hook import main as hook
 

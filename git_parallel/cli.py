@@ -37,6 +37,7 @@ COMMANDS = {
     "init": "install the hooks in this repository",
     "hooks": "install, uninstall or inspect the hooks",
     "config": "show the configuration and where each key comes from",
+    "completion": "print the completion for a shell",
     "doctor": "see what is wrong here, and mend it",
     "demo": "see the whole story on a throw-away repository",
 }

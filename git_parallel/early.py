@@ -123,6 +123,12 @@ def _spawn(command: list[str]) -> tuple[int, int]:
         os.close(silence)
 
 
+def ask(*words: str) -> str:
+    """What git prints, without having begun before; nothing where it fails."""
+    code, answer = _end(*_spawn(["git", *words]))
+    return answer if code == 0 else ""
+
+
 def outcome(*words: str) -> str | None:
     """What git printed for a question that was begun; None where it was not, or git failed."""
     if words not in begun:

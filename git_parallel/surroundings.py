@@ -1,5 +1,6 @@
-"""What is wrong around a repository: git itself, the home, the manual."""
+"""What is wrong around a repository: git itself, the home, the manual, completion."""
 
+import os
 import shutil
 import sysconfig
 from collections.abc import Iterator
@@ -14,16 +15,40 @@ from git_parallel.home import home_of
 from git_parallel.process import ask
 from git_parallel.repository import Repository
 
-MAN_S = 3.0
+MAN_S = SHELL_S = 3.0
 PAGE = "git-parallel.1"
 # Tools that do not work below a folder named `.git`, with git parallel's own measurements:
 # jest finds no tests, Vite answers 403, and the watchers see no change.
 BREAKING = ("jest", "vite", "vitest", "nodemon", "typescript", "watchfiles")
+# What each shell is asked, as its user starts it, and the line that its user can write down there.
+# Where it does not complete git either, its user can do without, and it says nothing.
+YES, NO = "git-parallel: completed", "git-parallel: not completed"
+SHELLS = {
+    "bash": (
+        f"""
+        load() {{ declare -F _comp_load && _comp_load "$1" || _completion_loader "$1"; }}
+        {{ declare -F __git_main || load git; declare -F _git_parallel || load git-parallel
+        }} >/dev/null 2>&1
+        if declare -F _git_parallel >/dev/null; then echo "{YES}"
+        elif declare -F __git_main >/dev/null; then echo "{NO}"; fi""",
+        """echo 'eval "$(git parallel completion bash)"' >>~/.bashrc""",
+    ),
+    "zsh": (
+        f"""if (( $+functions[_git-parallel] )); then echo "{YES}"
+        elif (( $+functions[compdef] )); then echo "{NO}"; fi""",
+        """echo 'eval "$(git parallel completion zsh)"' >>"${ZDOTDIR:-$HOME}/.zshrc\"""",
+    ),
+    "fish": (
+        f"""if complete -C "git parallel doct" | string match -q "doctor*"; echo "{YES}"
+        else; echo "{NO}"; end""",
+        "echo 'git parallel completion fish | source' >>~/.config/fish/config.fish",
+    ),
+}
 
 
 def surroundings(repository: Repository) -> list[Finding]:
     """What is wrong around a repository."""
-    return [*_git(repository), *_home(repository), *_manual()]
+    return [*_git(repository), *_home(repository), *_manual(), *_completion()]
 
 
 def _git(repository: Repository) -> Iterator[Finding]:
@@ -81,3 +106,22 @@ def _manual() -> Iterator[Finding]:
         f' && export MANPATH="{shelf}:"',
         matters=False,
     )
+
+
+def _completion() -> Iterator[Finding]:
+    """Whether the user's shell finds what completes our command lines."""
+    shell = os.environ.get("SHELL", "")
+    name = Path(shell).name
+    if name not in SHELLS:
+        return
+    question, command = SHELLS[name]
+    words = [shell, "-i", "-c", question]
+    said = ask(words, folder=None, environment=None, timeout_s=SHELL_S)[1]
+    if NO in said.splitlines():
+        yield Finding(
+            kind="completion",
+            what=f"{name} does not complete `git parallel`",
+            why="TAB proposes neither commands nor tasks",
+            command=command,
+            matters=False,
+        )

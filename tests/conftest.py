@@ -67,6 +67,7 @@ def seal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "GIT_COMMITTER_DATE": DATE,
         "GIT_EDITOR": "false",
         "TERM": "dumb",
+        "SHELL": "/bin/sh",
         "LC_ALL": "C.UTF-8",
         "PATH": f"{PROGRAM.parent}{os.pathsep}{os.environ['PATH']}",
     }

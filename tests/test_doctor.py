@@ -11,7 +11,8 @@ import pytest
 
 from git_parallel import diagnosis, surroundings
 from git_parallel.repository import find_repository, repository_at
-from tests.conftest import Repo, normal, run, until
+from tests import tools
+from tests.conftest import Repo, mostly_slow, normal, run, until
 
 LONG_AGO_S = 300
 
@@ -269,3 +270,38 @@ def test_a_manual_that_man_does_not_find_is_named_with_the_way_there(
     assert f"ln -s '{page}'" in finding.command
     program(tmp_path / "man", "man", f"echo {page}", monkeypatch)
     assert surroundings.surroundings(here) == []
+
+
+RC = {
+    "bash": (".bashrc", ". '{}'\n"),
+    "zsh": (".zshrc", "autoload -Uz compinit && compinit -u\n"),
+    "fish": (".config/fish/config.fish", ""),
+}
+
+
+@pytest.mark.parametrize("shell", mostly_slow(RC, ["bash"]))
+def test_a_shell_that_completes_git_but_not_us_is_named_with_the_line_that_mends_it(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    tools.need_command(shell)
+    name, text = RC[shell]
+    file = Path(os.environ["HOME"]) / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text.format(tools.need_gits_completion()) if shell == "bash" else text)
+    monkeypatch.setenv("SHELL", str(shutil.which(shell)))
+    first, second = doctor(repo).splitlines()
+    assert first == (
+        f"▲ {shell} does not complete `git parallel`; TAB proposes neither commands nor tasks"
+    )
+    run("sh", "-c", second.removeprefix("↳ "), cwd=repo.path)
+    assert doctor(repo) == WELL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["echo hello", "exit 1", "sleep 60"])
+def test_a_shell_that_does_not_say_is_not_blamed(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    program(tmp_path / "own", "zsh", text, monkeypatch)
+    monkeypatch.setenv("SHELL", str(tmp_path / "own" / "zsh"))
+    assert doctor(repo) == WELL

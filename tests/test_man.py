@@ -17,6 +17,12 @@ from tests.conftest import run
 
 TOP = Path(__file__).parents[1]
 PAGE = TOP / "man" / "git-parallel.1"
+COMPLETIONS = {
+    "bash-completion/completions/git-parallel",
+    "zsh/site-functions/_git-parallel",
+    "zsh/site-functions/_git_parallel",
+    "fish/vendor_completions.d/git-parallel.fish",
+}
 GITS_OWN = {"--help", "--version"}
 
 
@@ -128,7 +134,8 @@ def test_the_built_package_has_all_that_it_needs(tmp_path: Path) -> None:
     run(*build, "--quiet", "-w", tmp_path, TOP, cwd=tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert [name for name in names if name.endswith("/share/man/man1/git-parallel.1")]
+    shared = {name.partition("/data/share/")[2] for name in names}
+    assert {*COMPLETIONS, "man/man1/git-parallel.1"} <= shared
     hooks = {f"git_parallel/shims/{hook.name}" for hook in (TOP / "hooks").iterdir()}
     assert "git_parallel/shims/post-checkout" in hooks
     assert {*hooks, "git_parallel/defaults.toml"} <= set(names)

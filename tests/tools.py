@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ NODE = {
     "codex": ("@openai/codex@0.169.0", "@openai/codex/bin/codex.js"),
     "mise": ("@jdxcode/mise-linux-x64@2026", "@jdxcode/mise-*/bin/mise"),
 }
+DEBIAN = {"bash-completion": "usr/share/bash-completion/bash_completion"}  # files, no programs
+GITS_COMPLETION = (
+    "/usr/share/bash-completion/completions/git",
+    "/opt/homebrew/etc/bash_completion.d/git-completion.bash",
+    "/usr/local/etc/bash_completion.d/git-completion.bash",
+    "/Library/Developer/CommandLineTools/usr/share/git-core/git-completion.bash",
+)
 UNSEALED = dict(os.environ)  # before a test hides the home, where the machine's settings are
 
 
@@ -49,6 +57,20 @@ def need_command(*names: str) -> None:
             _missing(f"{name} is not on this machine")
 
 
+def need_gits_completion() -> Path:
+    """The same for git's own completion for bash, wherever a system's packages have it."""
+    found = [path for path in map(Path, GITS_COMPLETION) if path.exists()]
+    if not found:
+        _missing("git's own completion for bash is not on this machine")
+    return found[0]
+
+
+def need_debian(name: str) -> Path:
+    """The same for a file of a package of Debian: the machine's, or unpacked in the checkout."""
+    own = Path("/", DEBIAN[name])
+    return own if own.exists() else _folder(name).parent / DEBIAN[name]
+
+
 def _missing(why: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"{why}, and CI skips nothing")
@@ -63,11 +85,24 @@ def _folder(name: str) -> Path:
         folder = PLACE / name
         if not (folder / "ready").exists():
             try:
-                _install_python(name, folder) if name in PYTHON else _install_node(name, folder)
+                _installer(name)(name, folder)
             except (OSError, subprocess.SubprocessError, StopIteration) as error:
                 _missing(f"{name} could not be installed: {error}")
             (folder / "ready").touch()
     return folder / "bin"
+
+
+def _installer(name: str) -> Callable[[str, Path], None]:
+    if name in DEBIAN:
+        return _install_debian
+    return _install_python if name in PYTHON else _install_node
+
+
+def _install_debian(name: str, folder: Path) -> None:
+    if shutil.which("dpkg") is None:
+        _missing(f"{name} is not on this machine, which is not a Debian")
+    folder.mkdir(exist_ok=True)
+    _run("sh", "-c", f"cd '{folder}' && apt-get download -q {name} && dpkg -x *.deb .")
 
 
 def _install_python(name: str, folder: Path) -> None:
