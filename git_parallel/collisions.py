@@ -2,12 +2,13 @@
 
 import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import forecast, pairs
+from git_parallel import attributes, forecast, pairs
+from git_parallel.attributes import Place, Source
 from git_parallel.errors import GitError
 from git_parallel.forecast import Pair, Trial
 from git_parallel.git import Git
@@ -74,13 +75,8 @@ class Scratch:
         self._others: list[Path] = []
 
     @property
-    def folder(self) -> Path:
-        """A folder that no task removes, so that the same attributes count wherever we are."""
-        return self.repository.place
-
-    @property
     def git(self) -> Git:
-        """Git in that folder, for merges."""
+        """Git in a folder that no task removes, for merges."""
         if self._git is None:
             self._git = self._aside(*self._others, large=False)
         return self._git
@@ -154,16 +150,46 @@ def _merges(
     lasting = {one.tip for one in live if not one.uncommitted}
     lasting |= {one.view.target.tip for one in live if one.view.target}
     paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
-    key = pairs.key_of(repository, scratch.folder, paths) if wanted else ""
+    sources = _sources(live) if wanted else {}
+    places = attributes.Places(scratch.git, repository.common).find(sources) if wanted else {}
+    folders = list(dict.fromkeys(s for s in sources.values() if isinstance(s, Path)))
+    key = pairs.key_of(repository, folders, paths) if wanted else ""
+    key += "".join(dict.fromkeys(place.told for place in places.values())) if key else ""
     known = pairs.load(repository, key) if key else {}
     found = {pair: known[pair] for pair in wanted if pair in known}
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
     if missing:
-        found |= outcomes(scratch.git, missing, *_ground(live))
+        found |= outcomes(scratch.git, missing, *_ground(live), places)
         if key:
             new = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
             pairs.remember(repository, key, new, known)
     return found
+
+
+def _sources(live: Sequence[Live]) -> dict[str, Source]:
+    """Whose attributes count in a merge into each tip: those of the target that tasks go to in the
+    end, as both will be there, or those of the tip where it has changed them.
+    """
+    branches = {one.view.task.branch: one.view for one in live}
+    found: dict[str, Source] = {}
+    for one in live:
+        stack = list(_stack(one.view, branches))
+        if any(v.facts and attributes.touches(v.facts.paths) for v in stack):
+            found[one.tip] = one.tip
+        elif target := stack[-1].target:
+            found[one.tip] = attributes.source_of(target)
+    targets = [target for one in live if (target := one.view.target)]
+    return found | {target.tip: attributes.source_of(target) for target in targets}
+
+
+def _stack(view: TaskView, branches: Mapping[str, TaskView]) -> Iterator[TaskView]:
+    """A task and those that it stands on, down to where targets lead back to one of them."""
+    seen: set[str] = set()
+    found: TaskView | None = view
+    while found and found.task.branch not in seen:
+        yield found
+        seen.add(found.task.branch)
+        found = branches.get(found.task.target)
 
 
 def _ground(live: Sequence[Live]) -> tuple[str, str]:
@@ -173,13 +199,19 @@ def _ground(live: Sequence[Live]) -> tuple[str, str]:
     return trunk, live[0].view.task.base
 
 
-def outcomes(git: Git, wanted: Sequence[Pair], trunk: str, floor: str) -> dict[Pair, Trial]:
+def outcomes(
+    git: Git,
+    wanted: Sequence[Pair],
+    trunk: str,
+    floor: str,
+    places: Mapping[str, Place] = forecast.NO_PLACES,
+) -> dict[Pair, Trial]:
     """The outcomes of merges, tried only where that is needed to know; those that were not tried
     have no tree. `trunk` is the tip that most forked from, `floor` a guess at what is below all.
     """
     graph = _graph(git, list(itertools.chain(*wanted)), trunk, floor)
     meeting = [pair for pair in wanted if graph is None or graph.may_collide(*pair)]
-    return {**dict.fromkeys(wanted, Trial()), **forecast.merged(git, meeting)}
+    return {**dict.fromkeys(wanted, Trial()), **forecast.merged(git, meeting, places)}
 
 
 def _graph(git: Git, tips: Sequence[str], trunk: str, floor: str) -> Graph | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, structs
 
 from git_parallel import evidence, records, witness
+from git_parallel.attributes import Source, source_of
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
@@ -119,7 +120,8 @@ def _find_out(
     git = repository.git
     asked = [evidence.questions(case, history) for case in every]
     changes = changes_between(repository.true_git, [pair for pairs, _ in asked for pair in pairs])
-    merges = trials(git, repository.common, [pair for _, pairs in asked for pair in pairs])
+    merged = [pair for _, pairs in asked for pair in pairs]
+    merges = trials(git, repository.common, merged, _sources(cases, branches))
     trees = {branch.tip: branch.tree for branch in branches.values()}
     judged = witness.judge_all(repository.common, every, history, changes, merges, trees)
     found = {}
@@ -148,6 +150,17 @@ def _find_out(
             unmerged="" if proved else unmerged,
         )
         _remember(repository.store.folder(slug), found[slug])
+    return found
+
+
+def _sources(
+    cases: Mapping[str, tuple[Case, ...]], branches: Mapping[str, Branch]
+) -> dict[str, Source]:
+    """Whose attributes count in the merges: those of the target, for its upstream too."""
+    found: dict[str, Source] = {}
+    for case, *others in cases.values():
+        source = source_of(branches[f"refs/heads/{case.target}"])
+        found |= {one.target_tip: source for one in (*others, case)}
     return found
 
 

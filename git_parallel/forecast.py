@@ -3,11 +3,12 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from git_parallel.attributes import Place, Places, Source
 from git_parallel.errors import GitError
 from git_parallel.git import Git
 
@@ -17,6 +18,8 @@ NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("auth
 GITLINK = "160000"
 MEMORY = "/dev/shm"  # noqa: S108  # a folder of a name that can't be guessed is made in it
 ROOM = 1 << 30
+NOWHERE: Mapping[str, Source] = {}
+NO_PLACES: Mapping[str, Place] = {}
 SPLIT_FROM = 60  # trials from which a second process is worth its start
 
 
@@ -68,15 +71,18 @@ def _memory() -> str | None:
     return MEMORY if fit and "TMPDIR" not in os.environ else None
 
 
-def trials(git: Git, common: Path, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
+def trials(
+    git: Git, common: Path, pairs: Iterable[Pair], sources: Mapping[str, Source] = NOWHERE
+) -> dict[Pair, Trial]:
     """The trial merges of many pairs (ours, theirs); trees named in the answers do not exist in
-    the repository.
+    the repository. `sources` says whose attributes count in a merge into a commit.
     """
     wanted = list(dict.fromkeys(pairs))
     if not wanted:
         return {}
+    into = {ours: sources[ours] for ours, _ in wanted if ours in sources}
     with aside(git, common) as scratch:
-        return merged(scratch, wanted)
+        return merged(scratch, wanted, Places(scratch, common).find(into))
 
 
 def trials_kept(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
@@ -90,18 +96,35 @@ def trial(git: Git, ours: str, theirs: str) -> Trial:
     return _run(git, [(ours, theirs)])[0]
 
 
-def merged(git: Git, pairs: Sequence[Pair]) -> dict[Pair, Trial]:
+def merged(
+    git: Git, pairs: Sequence[Pair], places: Mapping[str, Place] = NO_PLACES
+) -> dict[Pair, Trial]:
     """The trial merges of many different pairs, where `git` puts objects: many of them by as many
-    processes as there are processors.
+    processes as there are processors. `places` are those that merges into a commit are made in.
     """
-    width = (os.cpu_count() or 1) if len(pairs) >= SPLIT_FROM else 1
-    parts = [part for number in range(width) if (part := pairs[number::width])]
-    begun = [git.begin_with(_asked(part), *MERGE_TREE) for part in parts]
+    width = os.cpu_count() or 1
+    parts = list(_parts(git, pairs, places, width))
     found: dict[Pair, Trial] = {}
-    for part, process in zip(parts, begun, strict=True):
-        answer = git.finish(process, ok=range(-64, 256))
-        found |= zip(part, _complete(git, part, _parse(answer.out, part)), strict=True)
+    for first in range(0, len(parts), width):
+        some = parts[first : first + width]
+        begun = [there.begin_with(_asked(part), *MERGE_TREE) for there, part in some]
+        for (there, part), process in zip(some, begun, strict=True):
+            answer = there.finish(process, ok=range(-64, 256))
+            found |= zip(part, _complete(there, part, _parse(answer.out, part)), strict=True)
     return found
+
+
+def _parts(
+    git: Git, pairs: Sequence[Pair], places: Mapping[str, Place], width: int
+) -> Iterator[tuple[Git, Sequence[Pair]]]:
+    """The pairs of each place, in as many parts as they are worth."""
+    groups: dict[Path, tuple[Git, list[Pair]]] = {}
+    for pair in pairs:
+        there = places[pair[0]].git if pair[0] in places else git
+        groups.setdefault(there.folder, (there, []))[1].append(pair)
+    for there, group in groups.values():
+        share = width if len(group) >= SPLIT_FROM else 1
+        yield from ((there, part) for number in range(share) if (part := group[number::share]))
 
 
 def commits(git: Git, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
