@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from git_parallel import attributes, forecast, pairs
 from git_parallel.attributes import Place, Source
@@ -58,8 +58,9 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
     with contextlib.ExitStack() as stack:
         scratch = Scratch(repository, stack)
         live, unknown = _live(repository, scratch, views)
-        wanted = [*_target_pairs(live), *_task_pairs(live)]
-        merges = _merges(repository, scratch, live, wanted)
+        live, known = _rebased(scratch, live)
+        wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in known]
+        merges = _merges(repository, scratch, live, wanted) | known
     found = [_of_target(one, merges) for one in live]
     found += [_of_tasks(pair, merges) for pair in itertools.combinations(live, 2)]
     return Collisions(tuple(live), tuple(c for c in found if c), unknown)
@@ -114,6 +115,53 @@ def _live(
             live.append(Live(view, commit or view.tip or "", commit is not None))
     names = {v.worktree.id: str(v.task.name) for v in there if v.worktree}
     return live, {names[key]: why for key, why in unknown.items()}
+
+
+class Step(Struct, frozen=True):
+    """A task to be put onto a commit with what it changed since its fork."""
+
+    one: Live
+    onto: str
+    source: Source
+
+    @property
+    def pair(self) -> Pair:
+        """What is merged for that."""
+        return self.onto, self.one.tip
+
+
+def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[Pair, Trial]]:
+    """Those that stand on what has landed in another form, and those that stand on them, as they
+    would be on top of their targets, as far as they don't conflict; and what came of it.
+    """
+    steps = [
+        Step(one, target.tip, attributes.source_of(target))
+        for one in live
+        if one.view.facts and one.view.facts.apart and (target := one.view.target)
+    ]
+    if not steps:
+        return list(live), {}
+    places, sources = attributes.Places(scratch.git, scratch.repository.common), _sources(live)
+    moved: dict[str, Live] = {}
+    known: dict[Pair, Trial] = {}
+    while steps:
+        forks = {s.pair: s.one.view.facts.fork for s in steps if s.one.view.facts}
+        there = places.find({step.onto: step.source for step in steps})
+        tried = forecast.merged_since(scratch.git, list(forks), forks, there)
+        clean = [step for step in steps if tried[step.pair].clean]
+        made = [(tried[step.pair].tree, [step.onto]) for step in clean]
+        tips = forecast.commits(scratch.git, made) if made else []
+        new = {s.one.name: structs.replace(s.one, tip=t) for s, t in zip(clean, tips, strict=True)}
+        known |= tried | {p: tried[s.pair] for s in clean if (p := _with_target(new[s.one.name]))}
+        moved |= new
+        steps = [
+            Step(one, new[s.one.name].tip, sources.get(s.one.tip, s.source))
+            for s in clean
+            for one in live
+            if one.view.facts and one.view.task.target == s.one.view.task.branch
+            if one.name not in moved
+        ]
+    return [moved.get(one.name, one) for one in live], known
 
 
 def _is_at_work(view: TaskView) -> bool:

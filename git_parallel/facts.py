@@ -25,12 +25,16 @@ REMOTES = "refs/remotes/"
 
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What follows from a tip, its target and what our own merge recorded."""
+    """What follows from a tip, its target and what our own merge recorded; `apart` says that its
+    own commits stand on what the target has only in another form.
+    """
 
     tip: str
     target_tip: str
     upstream_tip: str | None
     landed: Landed | None
+    stands_on: str | None = None
+    apart: bool = False
     fork: str | None = None
     ahead: int = 0
     behind: int = 0
@@ -51,8 +55,8 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def answers(self, case: Case, *others: Case) -> bool:
         """Whether these are the facts of a case, and of its target's upstream."""
         upstream_tip = others[0].target_tip if others else None
-        known = (self.tip, self.target_tip, self.upstream_tip, self.landed)
-        return known == (case.tip, case.target_tip, upstream_tip, case.landed)
+        known = (self.tip, self.target_tip, self.upstream_tip, self.landed, self.stands_on)
+        return known == (case.tip, case.target_tip, upstream_tip, case.landed, case.stands_on)
 
 
 def find_facts(
@@ -94,7 +98,8 @@ def _cases(folder: TaskFolder, task: Task, branches: Mapping[str, Branch]) -> tu
     target = branches.get(f"refs/heads/{task.target}")
     if branch is None or target is None:
         return ()
-    case = Case(branch.tip, task.base, task.target, target.tip, folder.landed)
+    known = (folder.landed, frozenset[str](), folder.stands_on)
+    case = Case(branch.tip, task.base, task.target, target.tip, *known)
     upstream = upstream_of(task, branches)
     if upstream is None or upstream.tip == target.tip:
         return (case,)
@@ -121,7 +126,8 @@ def _find_out(
     asked = [evidence.questions(case, history) for case in every]
     changes = changes_between(repository.true_git, [pair for pairs, _ in asked for pair in pairs])
     merged = [pair for _, pairs in asked for pair in pairs]
-    merges = trials(git, repository.common, merged, _sources(cases, branches))
+    forks = {(c.target_tip, c.tip): c.stands_on for c in every if c.is_apart(history)}
+    merges = trials(git, repository.common, merged, _sources(cases, branches), forks)
     trees = {branch.tip: branch.tree for branch in branches.values()}
     judged = witness.judge_all(repository.common, every, history, changes, merges, trees)
     found = {}
@@ -138,8 +144,10 @@ def _find_out(
             target_tip=case.target_tip,
             upstream_tip=others[0].target_tip if others else None,
             landed=case.landed,
+            stands_on=case.stands_on,
+            apart=case.is_apart(history),
             fork=fork,
-            ahead=history.ahead(case.tip, case.target_tip),
+            ahead=case.ahead(history),
             behind=history.ahead(case.target_tip, case.tip),
             files=change.files if change else 0,
             insertions=change.insertions if change else 0,

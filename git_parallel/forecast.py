@@ -12,6 +12,7 @@ from git_parallel.attributes import Place, Places, Source
 from git_parallel.errors import GitError
 from git_parallel.git import Git
 
+Pair = tuple[str, str]
 CLEAN = "1"
 MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
 NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
@@ -19,6 +20,7 @@ GITLINK = "160000"
 MEMORY = "/dev/shm"  # noqa: S108  # a folder of a name that can't be guessed is made in it
 ROOM = 1 << 30
 NOWHERE: Mapping[str, Source] = {}
+NO_FORKS: Mapping[Pair, str | None] = {}
 NO_PLACES: Mapping[str, Place] = {}
 SPLIT_FROM = 60  # trials from which a second process is worth its start
 
@@ -37,9 +39,6 @@ class Trial(Struct, frozen=True):
     def clean(self) -> bool:
         """Whether the merge succeeds without a person; an unknown one is not clean."""
         return not self.conflicts and not self.unknown
-
-
-Pair = tuple[str, str]
 
 
 @contextlib.contextmanager
@@ -72,17 +71,22 @@ def _memory() -> str | None:
 
 
 def trials(
-    git: Git, common: Path, pairs: Iterable[Pair], sources: Mapping[str, Source] = NOWHERE
+    git: Git,
+    common: Path,
+    pairs: Iterable[Pair],
+    sources: Mapping[str, Source] = NOWHERE,
+    forks: Mapping[Pair, str | None] = NO_FORKS,
 ) -> dict[Pair, Trial]:
     """The trial merges of many pairs (ours, theirs); trees named in the answers do not exist in
-    the repository. `sources` says whose attributes count in a merge into a commit.
+    the repository. `sources` says whose attributes count in a merge into a commit, `forks` which
+    commit a merge is made against instead of the merge base.
     """
     wanted = list(dict.fromkeys(pairs))
     if not wanted:
         return {}
     into = {ours: sources[ours] for ours, _ in wanted if ours in sources}
     with aside(git, common) as scratch:
-        return merged(scratch, wanted, Places(scratch, common).find(into))
+        return merged_since(scratch, wanted, forks, Places(scratch, common).find(into))
 
 
 def trials_kept(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
@@ -112,6 +116,27 @@ def merged(
             answer = there.finish(process, ok=range(-64, 256))
             found |= zip(part, _complete(there, part, _parse(answer.out, part)), strict=True)
     return found
+
+
+def merged_since(
+    git: Git,
+    pairs: Sequence[Pair],
+    forks: Mapping[Pair, str | None],
+    places: Mapping[str, Place] = NO_PLACES,
+) -> dict[Pair, Trial]:
+    """The same where some have another commit to be merged against than their merge base."""
+    given = {pair: apart(git, fork, *pair) if (fork := forks.get(pair)) else pair for pair in pairs}
+    there = {given[pair][0]: places[pair[0]] for pair in pairs if pair[0] in places}
+    found = merged(git, list(dict.fromkeys(given.values())), there)
+    return {pair: found[given[pair]] for pair in pairs}
+
+
+def apart(git: Git, fork: str, ours: str, theirs: str) -> Pair:
+    """Two commits as if they had left each other at a fork."""
+    trees = git.lines("rev-parse", *(f"{commit}^{{tree}}" for commit in (fork, ours, theirs)))
+    (below,) = commits(git, [(trees[0], [])])
+    one, other = commits(git, [(tree, [below]) for tree in trees[1:]])
+    return one, other
 
 
 def _parts(

@@ -129,7 +129,9 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     remote, into = _destination(repository, view, settings)
     forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
     values = {"branch": view.task.branch, "into": into}
-    title, body = message.of_request(repository.git, view.task, view.target.tip, view.tip, given)
+    facts = view.facts
+    below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
+    title, body = message.of_request(repository.git, view.task, below, view.tip, given)
     values |= {"title": title, "body": body[:MOST_BODY]}
     known = _listed(repository, forge, forge.opened, values, limit_s=ASK_S)  # before anything moves
     _push(repository, view, remote)

@@ -63,7 +63,11 @@ def prepare(bench: Bench, wish: Wish) -> Prepared:
     view = bench.view
     assert view.tip and view.target  # `landing.refusal` has looked
     make = {"merge": _merge, "squash": _squash, "rebase": _rebase, "ff": _ff}[wish.strategy]
-    result = make(bench, wish, view.target, view.tip)
+    tip = view.tip
+    if view.facts and view.facts.apart:  # what it stands on has landed, and is not to land again
+        tip = _rebase(bench, wish, view.target, tip)
+    rebased = tip != view.tip and wish.strategy in ("rebase", "ff")
+    result = tip if rebased else make(bench, wish, view.target, tip)
     pair = (view.target.tip, result)
     change = changes_between(bench.repository.git, [pair])[pair]
     return Prepared(result, view.target, view.tip, wish.strategy, change)

@@ -13,7 +13,7 @@ from git_parallel.git import Git
 class Work(Struct, frozen=True):
     """What lands: a tip onto another. `fork` is where it left its parent, the task whose branch it
     was started from and which lands before it. `source` says whose attributes count where it lands,
-    and `attributed` that it changes them.
+    and `attributed` that it changes them. One `apart` counts from its fork wherever it lands.
     """
 
     tip: str
@@ -22,6 +22,7 @@ class Work(Struct, frozen=True):
     fork: str = ""
     source: Source | None = None
     attributed: bool = False
+    apart: bool = False
 
 
 class Simulation:
@@ -45,7 +46,6 @@ class Simulation:
         self.keeps_parents = keeps_parents
         self._results: dict[tuple[str, ...], str] = {}
         self._trials: dict[tuple[str, str], Trial] = {}
-        self._trees: dict[str, str] = {}
 
     def outcomes(self, landed: tuple[str, ...], names: Sequence[str]) -> dict[str, Trial]:
         """The outcome of merging each of some tasks onto the result of landing others."""
@@ -74,12 +74,10 @@ class Simulation:
         """The two commits to merge."""
         work = self.works[name]
         before = self.result(landed, work.onto)
-        if self.keeps_parents or work.parent not in landed:
+        follows = work.parent in landed and not self.keeps_parents
+        if not follows and not work.apart:
             return before, work.tip
-        trees = [self._tree(commit) for commit in (work.fork, before, work.tip)]
-        (fork,) = forecast.commits(self.git, [(trees[0], [])])
-        ours, theirs = forecast.commits(self.git, [(tree, [fork]) for tree in trees[1:]])
-        return ours, theirs
+        return forecast.apart(self.git, work.fork, before, work.tip)
 
     def result(self, landed: tuple[str, ...], onto: str) -> str:
         """The commit that the branch which was at `onto` is at when these have landed, each of them
@@ -95,8 +93,3 @@ class Simulation:
             parents += [self.works[last].tip] if self.keeps_parents else []
             (self._results[there],) = forecast.commits(self.git, [(trial.tree, parents)])
         return self._results[there]
-
-    def _tree(self, commit: str) -> str:
-        if commit not in self._trees:
-            self._trees[commit] = self.git.text("rev-parse", f"{commit}^{{tree}}")
-        return self._trees[commit]

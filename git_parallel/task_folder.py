@@ -83,13 +83,22 @@ class TaskFolder:
         """Give the task another slot than `start` did: somebody took that while it was away."""
         write_record(self.path / "slot.json", slot)
 
-    def write_retarget(self, target: str, *, base: str | None = None) -> None:
+    @property
+    def stands_on(self) -> str | None:
+        """The commit that its own begin after, where that has landed and it was not rebased."""
+        moved = find_record(self.path / "retarget.json", Retarget)
+        return moved.stands_on if moved else None
+
+    def write_retarget(
+        self, target: str, *, base: str | None = None, stands_on: str | None = None
+    ) -> None:
         """Have the task merged elsewhere than `start` said, as its old target has landed there, or
-        count its own commits from another base, as it was rebased.
+        count its own commits from another base, as it was rebased or stands on what has landed.
         """
         file = self.path / "retarget.json"
         known = find_record(file, Retarget)
-        write_record(file, Retarget(target, base or (known.base if known else None)))
+        base = stands_on or base or (known.base if known else None)
+        write_record(file, Retarget(target, base, stands_on))
 
     def runs(self) -> list[Run]:
         """All runs, the first one first."""
