@@ -68,7 +68,7 @@ def sweep(
     recovered = () if dry_run else recover(repository)
     if only is not None:
         overview = look(repository, only, files=False)
-    overview = overview or _look_also_at_forges(repository)
+    overview = overview or _look_also_at_forges(repository, asked=asked)
     if not asked and not rules.cleanup.automatic:
         if only is not None:
             return Swept(recovered=recovered)
@@ -92,11 +92,23 @@ def sweep(
     return Swept(tuple(cleaned), tuple(kept), recovered, tuple(moved))
 
 
-def _look_also_at_forges(repository: Repository) -> Overview:
+def _look_also_at_forges(repository: Repository, *, asked: bool) -> Overview:
+    """What every task is in; a forge is waited for only where a person wants it now."""
     overview = look(repository, files=False)
-    return (
-        look(repository, files=False) if forge.recognise(repository, overview.tasks) else overview
-    )
+    if not asked:
+        forge.start(repository, overview.tasks)
+        return overview
+    found = forge.recognise(repository, overview.tasks)
+    return look(repository, files=False) if found else overview
+
+
+def sweep_after_forges(repository: Repository) -> None:
+    """Ask the forges, and sweep where something was merged there; nothing, where another process
+    is at it.
+    """
+    with forge.alone(repository) as alone:
+        if alone and forge.recognise(repository, look(repository, files=False).tasks):
+            sweep(repository)
 
 
 def recover(repository: Repository) -> tuple[str, ...]:
