@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from git_parallel import emptying, forge, journal, safety, scratch, trash
+from git_parallel import emptying, forge, journal, safety, scratch, temporary, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.evidence import Evidence
@@ -182,6 +182,7 @@ def _keep_house(repository: Repository, overview: Overview, rules: Config, gone:
         remember_targets(repository, [v for v in overview.tasks if v.task.name not in gone])
         repository.store.sweep_temporaries()
         scratch.remove_dead(repository)
+        temporary.sweep()
         emptying.start(repository, rules.cleanup)
 
 

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from git_parallel import temporary
 from git_parallel.attributes import Place, Places, Source
 from git_parallel.errors import GitError
 from git_parallel.git import Git
+from git_parallel.temporary import MEMORY
 
 Pair = tuple[str, str]
 CLEAN = "1"
 MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
 NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
 GITLINK = "160000"
-MEMORY = "/dev/shm"  # noqa: S108  # a folder of a name that can't be guessed is made in it
 ROOM = 1 << 30
 NOWHERE: Mapping[str, Source] = {}
 NO_FORKS: Mapping[Pair, str | None] = {}
@@ -47,15 +48,10 @@ def aside(git: Git, common: Path, *others: Path, large: bool = False) -> Iterato
     object is left behind: what it makes does not exist in the repository. `others` are more folders
     to read objects from; `large` ones belong on a disk.
     """
-    import tempfile
-
-    place = None if large else _memory()
-    with tempfile.TemporaryDirectory(
-        prefix="git-parallel-", dir=place, ignore_cleanup_errors=True
-    ) as scratch:
+    with temporary.folder(None if large else _memory()) as scratch:
         known = ":".join(_quoted(folder) for folder in (common / "objects", *others))
-        variables = {"GIT_OBJECT_DIRECTORY": scratch, "GIT_ALTERNATE_OBJECT_DIRECTORIES": known}
-        yield git.at(git.folder, **variables)
+        alternates = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": known}
+        yield git.at(git.folder, GIT_OBJECT_DIRECTORY=str(scratch), **alternates)
 
 
 def _memory() -> str | None:
@@ -156,10 +152,8 @@ def commits(git: Git, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     """Commits of trees and their parents, where `git` puts objects; nobody's work, so that the
     same tree and parents always give the same id.
     """
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="git-parallel-") as folder:
-        files = [Path(folder) / str(number) for number in range(len(wanted))]
+    with temporary.folder() as folder:
+        files = [folder / str(number) for number in range(len(wanted))]
         for file, (tree, parents) in zip(files, wanted, strict=True):
             lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), *NOBODY]
             file.write_text("\n".join([*lines, "", "On trial", ""]))
