@@ -186,8 +186,9 @@ def recognise(repository: Repository, views: Iterable[TaskView]) -> bool:
             found |= _ask_whether_merged(repository, view, opened, target)
         except ParallelError:
             silent.add(opened.program)
-            unanswered = structs.replace(opened, failed=time.time())
-            write_record(view.folder.path / RECORD, unanswered, durable=False)
+            _keep(view, structs.replace(opened, failed=time.time()))
+        except FileNotFoundError:  # it was moved away while the forge was asked
+            continue
     return found
 
 
@@ -224,9 +225,13 @@ def _ask_whether_merged(
         if same and _has_arrived(repository, one.commit, target):
             view.folder.write_landed(Landed(one.head, view.task.target, one.commit, "request"))
             return True
-    asked = structs.replace(opened, asked=target.tip, failed=0.0)
-    write_record(view.folder.path / RECORD, asked, durable=False)
+    _keep(view, structs.replace(opened, asked=target.tip, failed=0.0))
     return False
+
+
+def _keep(view: TaskView, request: Request) -> None:
+    with contextlib.suppress(FileNotFoundError):  # it was moved away while the forge was asked
+        write_record(view.folder.path / RECORD, request, durable=False)
 
 
 def _has_arrived(repository: Repository, commit: str, target: Branch) -> bool:

@@ -19,8 +19,8 @@ import json, pathlib, subprocess, sys, time
 place, words = pathlib.Path(__file__).parent, sys.argv[1:]
 with open(place / "calls", "a") as calls:
     calls.write(" ".join(words[:2]) + "\\n")
-if (place / "slow").exists():
-    time.sleep(60)
+while (place / "held").exists():
+    time.sleep(0.05)
 if (place / "logged-out").exists():
     sys.exit("To get started with GitHub CLI, please run:  gh auth login")
 given = dict(zip(words[2::2], words[3::2]))
@@ -183,7 +183,7 @@ def test_a_forge_that_does_not_answer_holds_up_nobody(
     repo.parallel("merge", "x", "--pr")
     squash_there(origin, "parallel/x", tmp_path)
     known = len(forge.calls)
-    (forge.place / "slow").touch()
+    (forge.place / "held").touch()
     began = time.monotonic()
     repo.git("pull", "--quiet")
     assert "new.txt" in {path.name for path in repo.path.iterdir()}
@@ -193,6 +193,27 @@ def test_a_forge_that_does_not_answer_holds_up_nobody(
     until(lambda: len(forge.calls) > known)
     assert len(forge.calls) == known + 1
     assert repo.names() == ["x"]
+
+
+@pytest.mark.slow
+def test_a_task_may_go_while_a_forge_is_asked_about_it(
+    repo: Repo, origin: Path, forge: Forge
+) -> None:
+    repo.start("x", ADD)
+    repo.start("y", "echo y > y.txt && git add . && git commit -qm y")
+    repo.parallel("merge", "x", "y", "--pr")
+    known = len(forge.calls)
+    (forge.place / "held").touch()
+    head = repo.commit("moved.txt", "moved\n")
+    until(lambda: len(forge.calls) > known)
+    repo.parallel("remove", "x")
+    (forge.place / "held").unlink()
+    record = repo.state / "tasks" / "y" / "request.json"
+    until(lambda: json.loads(record.read_text())["asked"] == head)
+    assert (repo.state / "forge.log").read_text() == ""
+    repo.parallel("undo", "x")
+    assert set(repo.names()) == {"x", "y"}
+    assert origin.exists()
 
 
 @pytest.mark.slow
