@@ -14,7 +14,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # file names are bytes, and our glyphs are UTF-8
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
     first = sys.argv[1] if len(sys.argv) > 1 else ""
-    if first in ("runner", "purge", "announce"):
+    if first in ("runner", "purge", "announce", "recognise"):
         from git_parallel.commands.background import main as background
 
         sys.exit(background(sys.argv[1:]))

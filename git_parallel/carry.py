@@ -2,9 +2,8 @@
 
 import contextlib
 import shutil
-import tempfile
-from pathlib import Path
 
+from git_parallel import temporary
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git
 from git_parallel.repository import Repository
@@ -15,8 +14,8 @@ def uncommitted(repository: Repository) -> str:
     """The uncommitted changes of the current worktree as a patch, made with an index of its own."""
     if repository.top is None:
         raise ParallelError("there is no worktree here to carry changes from")
-    with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
-        index = Path(scratch) / "index"
+    with temporary.folder() as scratch:
+        index = scratch / "index"
         with contextlib.suppress(FileNotFoundError):
             shutil.copy2(repository.git_dir / "index", index)
         aside = repository.git.at(repository.top, GIT_INDEX_FILE=str(index))

@@ -6,10 +6,11 @@ command that lists or merges, a runner at its end.
 
 import contextlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from git_parallel import emptying, forge, journal, safety, scratch, trash
+from git_parallel import emptying, forge, journal, safety, scratch, temporary, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.evidence import Evidence
@@ -17,6 +18,9 @@ from git_parallel.overview import Overview, TaskView, look
 from git_parallel.repository import Repository
 from git_parallel.schema import Config
 from git_parallel.task import Status
+
+if TYPE_CHECKING:
+    from git_parallel.stack import Moved
 
 
 class Cleaned(Struct, frozen=True):
@@ -42,6 +46,7 @@ class Swept(Struct, frozen=True):
     cleaned: tuple[Cleaned, ...] = ()
     kept: tuple[Kept, ...] = ()
     recovered: tuple[str, ...] = ()
+    moved: tuple["Moved", ...] = ()
 
 
 def sweep(
@@ -63,18 +68,19 @@ def sweep(
     recovered = () if dry_run else recover(repository)
     if only is not None:
         overview = look(repository, only, files=False)
-    overview = overview or _look_also_at_forges(repository)
+    overview = overview or _look_also_at_forges(repository, asked=asked)
     if not asked and not rules.cleanup.automatic:
         if only is not None:
             return Swept(recovered=recovered)
         _keep_house(repository, overview, rules, set())
         return Swept(recovered=recovered)
     cleaned: list[Cleaned] = []
+    moved: list[Moved] = []
     kept: list[Kept] = []
     for view in overview.tasks:
         reason = _why_not_at_all(view, asked=asked)
         if not reason and view.evidence:
-            reason = _clean(repository, view, rules, dry_run=dry_run)
+            reason = _clean(repository, view, rules, moved, dry_run=dry_run)
         if reason:
             kept.append(Kept(view.task.name, reason))
         elif view.evidence:
@@ -83,14 +89,26 @@ def sweep(
     kept += [Kept(damaged.name, damaged.reason) for damaged in overview.damaged]
     if not dry_run and only is None:  # the next sweep keeps house, when it looks at all
         _keep_house(repository, overview, rules, {c.name for c in cleaned})
-    return Swept(tuple(cleaned), tuple(kept), recovered)
+    return Swept(tuple(cleaned), tuple(kept), recovered, tuple(moved))
 
 
-def _look_also_at_forges(repository: Repository) -> Overview:
+def _look_also_at_forges(repository: Repository, *, asked: bool) -> Overview:
+    """What every task is in; a forge is waited for only where a person wants it now."""
     overview = look(repository, files=False)
-    return (
-        look(repository, files=False) if forge.recognise(repository, overview.tasks) else overview
-    )
+    if not asked:
+        forge.start(repository, overview.tasks)
+        return overview
+    found = forge.recognise(repository, overview.tasks)
+    return look(repository, files=False) if found else overview
+
+
+def sweep_after_forges(repository: Repository) -> None:
+    """Ask the forges, and sweep where something was merged there; nothing, where another process
+    is at it.
+    """
+    with forge.alone(repository) as alone:
+        if alone and forge.recognise(repository, look(repository, files=False).tasks):
+            sweep(repository)
 
 
 def recover(repository: Repository) -> tuple[str, ...]:
@@ -116,8 +134,12 @@ def _why_not_at_all(view: TaskView, *, asked: bool) -> str:
     return ""
 
 
-def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bool) -> str:
-    """Move one merged task away; returns why it had to stay, or nothing."""
+def _clean(
+    repository: Repository, view: TaskView, rules: Config, moved: list["Moved"], *, dry_run: bool
+) -> str:
+    """Move one merged task away, and have `moved` those that stood on it; returns why it had to
+    stay, or nothing.
+    """
     with contextlib.ExitStack() as held:
         if not dry_run:
             held.enter_context(repository.store.locked())
@@ -135,7 +157,9 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
             if not safety.unchanged(subject):
                 return "it changed a moment ago"
         if not dry_run:
-            _retarget_children(repository, view)
+            from git_parallel import stack  # it leads to all that merges
+
+            moved += stack.leave(repository, view)
             why = view.evidence.text if view.evidence else ""
             try:
                 trash.move(
@@ -152,19 +176,13 @@ def _clean(repository: Repository, view: TaskView, rules: Config, *, dry_run: bo
     return ""
 
 
-def _retarget_children(repository: Repository, parent: TaskView) -> None:
-    """Tasks that were to be merged into this one's branch go where it went."""
-    for folder, task in repository.store.load_tasks():
-        if task.target == parent.task.branch:
-            folder.write_retarget(parent.task.target)
-
-
 def _keep_house(repository: Repository, overview: Overview, rules: Config, gone: set[str]) -> None:
     """What a sweep does on the side: remember the targets for the hooks, and drop what is old."""
     with contextlib.suppress(OSError, ParallelError):
         remember_targets(repository, [v for v in overview.tasks if v.task.name not in gone])
         repository.store.sweep_temporaries()
         scratch.remove_dead(repository)
+        temporary.sweep()
         emptying.start(repository, rules.cleanup)
 
 

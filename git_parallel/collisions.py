@@ -5,9 +5,10 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from git_parallel import forecast, pairs
+from git_parallel import attributes, forecast, pairs
+from git_parallel.attributes import Place, Source
 from git_parallel.errors import GitError
 from git_parallel.forecast import Pair, Trial
 from git_parallel.git import Git
@@ -57,8 +58,9 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
     with contextlib.ExitStack() as stack:
         scratch = Scratch(repository, stack)
         live, unknown = _live(repository, scratch, views)
-        wanted = [*_target_pairs(live), *_task_pairs(live)]
-        merges = _merges(repository, scratch, live, wanted)
+        live, known = _rebased(scratch, live)
+        wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in known]
+        merges = _merges(repository, scratch, live, wanted) | known
     unclean = {pair: trial for pair, trial in merges.items() if not trial.clean}
     found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)]
     return Collisions(tuple(live), tuple(found), unknown)
@@ -74,13 +76,8 @@ class Scratch:
         self._others: list[Path] = []
 
     @property
-    def folder(self) -> Path:
-        """A folder that no task removes, so that the same attributes count wherever we are."""
-        return self.repository.place
-
-    @property
     def git(self) -> Git:
-        """Git in that folder, for merges."""
+        """Git in a folder that no task removes, for merges."""
         if self._git is None:
             self._git = self._aside(*self._others, large=False)
         return self._git
@@ -120,6 +117,53 @@ def _live(
     return live, {names[key]: why for key, why in unknown.items()}
 
 
+class Step(Struct, frozen=True):
+    """A task to be put onto a commit with what it changed since its fork."""
+
+    one: Live
+    onto: str
+    source: Source
+
+    @property
+    def pair(self) -> Pair:
+        """What is merged for that."""
+        return self.onto, self.one.tip
+
+
+def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[Pair, Trial]]:
+    """Those that stand on what has landed in another form, and those that stand on them, as they
+    would be on top of their targets, as far as they don't conflict; and what came of it.
+    """
+    steps = [
+        Step(one, target.tip, attributes.source_of(target))
+        for one in live
+        if one.view.facts and one.view.facts.apart and (target := one.view.target)
+    ]
+    if not steps:
+        return list(live), {}
+    places, sources = attributes.Places(scratch.git, scratch.repository.common), _sources(live)
+    moved: dict[str, Live] = {}
+    known: dict[Pair, Trial] = {}
+    while steps:
+        forks = {s.pair: s.one.view.facts.fork for s in steps if s.one.view.facts}
+        there = places.find({step.onto: step.source for step in steps})
+        tried = forecast.merged_since(scratch.git, list(forks), forks, there)
+        clean = [step for step in steps if tried[step.pair].clean]
+        made = [(tried[step.pair].tree, [step.onto]) for step in clean]
+        tips = forecast.commits(scratch.git, made) if made else []
+        new = {s.one.name: structs.replace(s.one, tip=t) for s, t in zip(clean, tips, strict=True)}
+        known |= tried | {p: tried[s.pair] for s in clean if (p := _with_target(new[s.one.name]))}
+        moved |= new
+        steps = [
+            Step(one, new[s.one.name].tip, sources.get(s.one.tip, s.source))
+            for s in clean
+            for one in live
+            if one.view.facts and one.view.task.target == s.one.view.task.branch
+            if one.name not in moved
+        ]
+    return [moved.get(one.name, one) for one in live], known
+
+
 def _is_at_work(view: TaskView) -> bool:
     """Whether there may be uncommitted work that belongs on the tip."""
     tree = view.worktree
@@ -154,16 +198,46 @@ def _merges(
     lasting = {one.tip for one in live if not one.uncommitted}
     lasting |= {one.view.target.tip for one in live if one.view.target}
     paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
-    key = pairs.key_of(repository, scratch.folder, paths) if wanted else ""
+    sources = _sources(live) if wanted else {}
+    places = attributes.Places(scratch.git, repository.common).find(sources) if wanted else {}
+    folders = list(dict.fromkeys(s for s in sources.values() if isinstance(s, Path)))
+    key = pairs.key_of(repository, folders, paths) if wanted else ""
+    key += "".join(dict.fromkeys(place.told for place in places.values())) if key else ""
     known = pairs.load(repository, key) if key else {}
     found = {pair: known[pair] for pair in wanted if pair in known}
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
     if missing:
-        found |= outcomes(scratch.git, missing, *_ground(live))
+        found |= outcomes(scratch.git, missing, *_ground(live), places)
         if key:
             new = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
             pairs.remember(repository, key, new, known)
     return found
+
+
+def _sources(live: Sequence[Live]) -> dict[str, Source]:
+    """Whose attributes count in a merge into each tip: those of the target that tasks go to in the
+    end, as both will be there, or those of the tip where it has changed them.
+    """
+    branches = {one.view.task.branch: one.view for one in live}
+    found: dict[str, Source] = {}
+    for one in live:
+        stack = list(_stack(one.view, branches))
+        if any(v.facts and attributes.touches(v.facts.paths) for v in stack):
+            found[one.tip] = one.tip
+        elif target := stack[-1].target:
+            found[one.tip] = attributes.source_of(target)
+    targets = [target for one in live if (target := one.view.target)]
+    return found | {target.tip: attributes.source_of(target) for target in targets}
+
+
+def _stack(view: TaskView, branches: Mapping[str, TaskView]) -> Iterator[TaskView]:
+    """A task and those that it stands on, down to where targets lead back to one of them."""
+    seen: set[str] = set()
+    found: TaskView | None = view
+    while found and found.task.branch not in seen:
+        yield found
+        seen.add(found.task.branch)
+        found = branches.get(found.task.target)
 
 
 def _ground(live: Sequence[Live]) -> tuple[str, str]:
@@ -177,13 +251,19 @@ def _ground(live: Sequence[Live]) -> tuple[str, str]:
     return trunk, (oldest and oldest.fork) or live[0].view.task.base
 
 
-def outcomes(git: Git, wanted: Sequence[Pair], trunk: str, floor: str) -> dict[Pair, Trial]:
+def outcomes(
+    git: Git,
+    wanted: Sequence[Pair],
+    trunk: str,
+    floor: str,
+    places: Mapping[str, Place] = forecast.NO_PLACES,
+) -> dict[Pair, Trial]:
     """The outcomes of merges, tried only where that is needed to know; those that were not tried
     have no tree. `trunk` is the tip that most forked from, `floor` a guess at what is below all.
     """
     graph = _graph(git, list(itertools.chain(*wanted)), trunk, floor)
     meeting = [pair for pair in wanted if graph is None or graph.may_collide(*pair)]
-    return {**dict.fromkeys(wanted, Trial()), **forecast.merged(git, meeting)}
+    return {**dict.fromkeys(wanted, Trial()), **forecast.merged(git, meeting, places)}
 
 
 def _graph(git: Git, tips: Sequence[str], trunk: str, floor: str) -> Graph | None:

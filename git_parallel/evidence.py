@@ -44,7 +44,7 @@ class Way(Struct, frozen=True):
 
 class Case(Struct, frozen=True):
     """A task's tip beside the target that it may have landed in; `made` are the commits that were
-    made on its branch.
+    made on its branch, and `stands_on` is what another task landed, which its own begin after.
     """
 
     tip: str
@@ -53,6 +53,7 @@ class Case(Struct, frozen=True):
     target_tip: str
     landed: Landed | None
     made: frozenset[str] = frozenset()
+    stands_on: str | None = None
 
     def carried(self, history: History, tip: str = "") -> Way | None:
         """How the tip, or an earlier one, entered the target; None if it is not in there."""
@@ -69,7 +70,24 @@ class Case(Struct, frozen=True):
     def fork(self, history: History) -> str | None:
         """The commit that the task's own changes are counted from."""
         way = self.carried(history)
-        return way.fork if way else history.merge_base(self.target_tip, self.tip)
+        fork = way.fork if way else history.merge_base(self.target_tip, self.tip)
+        return self.stands_on if self.is_apart(history) else fork
+
+    def is_apart(self, history: History) -> bool:
+        """Whether its own commits stand on what the target has only in another form."""
+        below = self.stands_on
+        if not below or not history.contains(self.tip, below):
+            return False
+        fork = history.merge_base(self.target_tip, self.tip)
+        landed = history.contains(self.target_tip, below)
+        return not landed and fork is not None and history.contains(below, fork)
+
+    def ahead(self, history: History) -> int:
+        """How many commits of its own it is ahead of the target."""
+        own = history.reach(self.tip) - history.reach(self.target_tip)
+        if self.stands_on and self.is_apart(history):
+            own -= history.reach(self.stands_on)
+        return sum(commit in history.parents for commit in own)
 
     def pieces(self, history: History) -> list[Piece]:
         """The task's own changes, the newest first: more than one where it was merged and then

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, structs
 
 from git_parallel import evidence, records
+from git_parallel.attributes import Source, source_of
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
@@ -24,12 +25,16 @@ REMOTES = "refs/remotes/"
 
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What follows from a tip, its target and what our own merge recorded."""
+    """What follows from a tip, its target and what our own merge recorded; `apart` says that its
+    own commits stand on what the target has only in another form.
+    """
 
     tip: str
     target_tip: str
     upstream_tip: str | None
     landed: Landed | None
+    stands_on: str | None = None
+    apart: bool = False
     fork: str | None = None
     ahead: int = 0
     behind: int = 0
@@ -50,8 +55,8 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def answers(self, case: Case, *others: Case) -> bool:
         """Whether these are the facts of a case, and of its target's upstream."""
         upstream_tip = others[0].target_tip if others else None
-        known = (self.tip, self.target_tip, self.upstream_tip, self.landed)
-        return known == (case.tip, case.target_tip, upstream_tip, case.landed)
+        known = (self.tip, self.target_tip, self.upstream_tip, self.landed, self.stands_on)
+        return known == (case.tip, case.target_tip, upstream_tip, case.landed, case.stands_on)
 
 
 def find_facts(
@@ -95,7 +100,8 @@ def _cases(files: Known, branches: Mapping[str, Branch]) -> tuple[Case, ...]:
     target = branches.get(f"refs/heads/{task.target}")
     if branch is None or target is None:
         return ()
-    case = Case(branch.tip, task.base, task.target, target.tip, files.landed)
+    known = (files.landed, frozenset[str](), files.stands_on)
+    case = Case(branch.tip, task.base, task.target, target.tip, *known)
     upstream = upstream_of(task, branches)
     if upstream is None or upstream.tip == target.tip:
         return (case,)
@@ -123,7 +129,9 @@ def _find_out(
     git = repository.git
     asked = [evidence.questions(case, history) for case in every]
     changes = changes_between(repository.true_git, [pair for pairs, _ in asked for pair in pairs])
-    merges = trials(git, repository.common, [pair for _, pairs in asked for pair in pairs])
+    merged = [pair for _, pairs in asked for pair in pairs]
+    forks = {(c.target_tip, c.tip): c.stands_on for c in every if c.is_apart(history)}
+    merges = trials(git, repository.common, merged, _sources(cases, branches), forks)
     trees = {branch.tip: branch.tree for branch in branches.values()}
     judged = witness.judge_all(repository.common, every, history, changes, merges, trees)
     found = {}
@@ -140,8 +148,10 @@ def _find_out(
             target_tip=case.target_tip,
             upstream_tip=others[0].target_tip if others else None,
             landed=case.landed,
+            stands_on=case.stands_on,
+            apart=case.is_apart(history),
             fork=fork,
-            ahead=history.ahead(case.tip, case.target_tip),
+            ahead=case.ahead(history),
             behind=history.ahead(case.target_tip, case.tip),
             files=change.files if change else 0,
             insertions=change.insertions if change else 0,
@@ -152,6 +162,17 @@ def _find_out(
             unmerged="" if proved else unmerged,
         )
         _remember(repository.store.folder(slug), found[slug])
+    return found
+
+
+def _sources(
+    cases: Mapping[str, tuple[Case, ...]], branches: Mapping[str, Branch]
+) -> dict[str, Source]:
+    """Whose attributes count in the merges: those of the target, for its upstream too."""
+    found: dict[str, Source] = {}
+    for case, *others in cases.values():
+        source = source_of(branches[f"refs/heads/{case.target}"])
+        found |= {one.target_tip: source for one in (*others, case)}
     return found
 
 

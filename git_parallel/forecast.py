@@ -3,22 +3,28 @@
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
+from git_parallel import temporary
+from git_parallel.attributes import Place, Places, Source
 from git_parallel.errors import GitError
 from git_parallel.git import Git
+from git_parallel.temporary import MEMORY
 
+Pair = tuple[str, str]
 CLEAN = "1"
 MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
 # What is thrown away need not be small, and what is asked by its id is not looked up as a name.
 HASTY = ("-c", "core.looseCompression=0", "-c", "core.warnAmbiguousRefs=false")
 NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
 GITLINK = "160000"
-MEMORY = "/dev/shm"  # noqa: S108  # a folder of a name that can't be guessed is made in it
 ROOM = 1 << 30
+NOWHERE: Mapping[str, Source] = {}
+NO_FORKS: Mapping[Pair, str | None] = {}
+NO_PLACES: Mapping[str, Place] = {}
 SPLIT_FROM = 30  # trials from which a second process is worth its start
 
 
@@ -38,24 +44,16 @@ class Trial(Struct, frozen=True):
         return not self.conflicts and not self.unknown
 
 
-Pair = tuple[str, str]
-
-
 @contextlib.contextmanager
 def aside(git: Git, common: Path, *others: Path, large: bool = False) -> Iterator[Git]:
     """Git whose new objects go to a scratch folder that is deleted in the end, so that no loose
     object is left behind: what it makes does not exist in the repository. `others` are more folders
     to read objects from; `large` ones belong on a disk.
     """
-    import tempfile
-
-    place = None if large else _memory()
-    with tempfile.TemporaryDirectory(
-        prefix="git-parallel-", dir=place, ignore_cleanup_errors=True
-    ) as scratch:
+    with temporary.folder(None if large else _memory()) as scratch:
         known = ":".join(_quoted(folder) for folder in (common / "objects", *others))
-        variables = {"GIT_OBJECT_DIRECTORY": scratch, "GIT_ALTERNATE_OBJECT_DIRECTORIES": known}
-        yield git.at(git.folder, **variables)
+        alternates = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": known}
+        yield git.at(git.folder, GIT_OBJECT_DIRECTORY=str(scratch), **alternates)
 
 
 def _memory() -> str | None:
@@ -70,15 +68,23 @@ def _memory() -> str | None:
     return MEMORY if fit and "TMPDIR" not in os.environ else None
 
 
-def trials(git: Git, common: Path, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
+def trials(
+    git: Git,
+    common: Path,
+    pairs: Iterable[Pair],
+    sources: Mapping[str, Source] = NOWHERE,
+    forks: Mapping[Pair, str | None] = NO_FORKS,
+) -> dict[Pair, Trial]:
     """The trial merges of many pairs (ours, theirs); trees named in the answers do not exist in
-    the repository.
+    the repository. `sources` says whose attributes count in a merge into a commit, `forks` which
+    commit a merge is made against instead of the merge base.
     """
     wanted = list(dict.fromkeys(pairs))
     if not wanted:
         return {}
+    into = {ours: sources[ours] for ours, _ in wanted if ours in sources}
     with aside(git, common) as scratch:
-        return merged(scratch, wanted)
+        return merged_since(scratch, wanted, forks, Places(scratch, common).find(into))
 
 
 def trials_kept(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
@@ -92,28 +98,64 @@ def trial(git: Git, ours: str, theirs: str) -> Trial:
     return _run(git, [(ours, theirs)])[0]
 
 
-def merged(git: Git, pairs: Sequence[Pair]) -> dict[Pair, Trial]:
+def merged(
+    git: Git, pairs: Sequence[Pair], places: Mapping[str, Place] = NO_PLACES
+) -> dict[Pair, Trial]:
     """The trial merges of many different pairs, where `git` puts objects: many of them by as many
-    processes as there are processors.
+    processes as there are processors. `places` are those that merges into a commit are made in.
     """
-    width = (os.cpu_count() or 1) if len(pairs) >= SPLIT_FROM else 1
-    parts = [part for number in range(width) if (part := pairs[number::width])]
-    begun = [git.begin_with(_asked(part), *HASTY, *MERGE_TREE) for part in parts]
+    width = os.cpu_count() or 1
+    parts = list(_parts(git, pairs, places, width))
     found: dict[Pair, Trial] = {}
-    for part, process in zip(parts, begun, strict=True):
-        answer = git.finish(process, ok=range(-64, 256))
-        found |= zip(part, _complete(git, part, _parse(answer.out, part)), strict=True)
+    for first in range(0, len(parts), width):
+        some = parts[first : first + width]
+        begun = [there.begin_with(_asked(part), *HASTY, *MERGE_TREE) for there, part in some]
+        for (there, part), process in zip(some, begun, strict=True):
+            answer = there.finish(process, ok=range(-64, 256))
+            found |= zip(part, _complete(there, part, _parse(answer.out, part)), strict=True)
     return found
+
+
+def merged_since(
+    git: Git,
+    pairs: Sequence[Pair],
+    forks: Mapping[Pair, str | None],
+    places: Mapping[str, Place] = NO_PLACES,
+) -> dict[Pair, Trial]:
+    """The same where some have another commit to be merged against than their merge base."""
+    given = {pair: apart(git, fork, *pair) if (fork := forks.get(pair)) else pair for pair in pairs}
+    there = {given[pair][0]: places[pair[0]] for pair in pairs if pair[0] in places}
+    found = merged(git, list(dict.fromkeys(given.values())), there)
+    return {pair: found[given[pair]] for pair in pairs}
+
+
+def apart(git: Git, fork: str, ours: str, theirs: str) -> Pair:
+    """Two commits as if they had left each other at a fork."""
+    trees = git.lines("rev-parse", *(f"{commit}^{{tree}}" for commit in (fork, ours, theirs)))
+    (below,) = commits(git, [(trees[0], [])])
+    one, other = commits(git, [(tree, [below]) for tree in trees[1:]])
+    return one, other
+
+
+def _parts(
+    git: Git, pairs: Sequence[Pair], places: Mapping[str, Place], width: int
+) -> Iterator[tuple[Git, Sequence[Pair]]]:
+    """The pairs of each place, in as many parts as they are worth."""
+    groups: dict[Path, tuple[Git, list[Pair]]] = {}
+    for pair in pairs:
+        there = places[pair[0]].git if pair[0] in places else git
+        groups.setdefault(there.folder, (there, []))[1].append(pair)
+    for there, group in groups.values():
+        share = width if len(group) >= SPLIT_FROM else 1
+        yield from ((there, part) for number in range(share) if (part := group[number::share]))
 
 
 def commits(git: Git, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
     """Commits of trees and their parents, where `git` puts objects; nobody's work, so that the
     same tree and parents always give the same id.
     """
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="git-parallel-") as folder:
-        files = [Path(folder) / str(number) for number in range(len(wanted))]
+    with temporary.folder() as folder:
+        files = [folder / str(number) for number in range(len(wanted))]
         for file, (tree, parents) in zip(files, wanted, strict=True):
             lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents), *NOBODY]
             file.write_text("\n".join([*lines, "", "On trial", ""]))

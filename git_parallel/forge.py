@@ -4,17 +4,20 @@ A request that was merged there is evidence where its head is the task's tip, it
 branch of the same repository, and the commit that came of it has arrived in the local target.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from git_parallel import message
+from git_parallel import message, process
 from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment, last_words
+from git_parallel.lock import Lock, is_held
 from git_parallel.overview import TaskView
 from git_parallel.process import NOT_FOUND_EXIT, ask
 from git_parallel.records import Landed, find_record, write_record
@@ -24,14 +27,16 @@ from git_parallel.task_folder import TaskFolder
 RECORD = "request.json"
 ASK_S = 20.0
 MAKE_S = 120.0
+PAUSE_S = 300.0  # before a forge that gave no answer is asked again in the background
 MOST_BODY = 60_000  # a description may have 65,536 characters at GitHub
 QUIET = {"NO_COLOR": "1", "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1"}
 Answer = Mapping[str, Any]
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request that was opened for a task: for which commit, into which branch of the forge, and
-    where the target was when the forge was last asked whether it is merged.
+    """A request that was opened for a task: for which commit, into which branch of the forge,
+    where the target was when the forge was last asked whether it is merged, and when it last gave
+    no answer, in seconds since the epoch.
     """
 
     program: str
@@ -39,6 +44,7 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
     head: str
     into: str
     asked: str = ""
+    failed: float = 0.0
     version: int = 1
 
 
@@ -129,7 +135,9 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     remote, into = _destination(repository, view, settings)
     forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
     values = {"branch": view.task.branch, "into": into}
-    title, body = message.of_request(repository.git, view.task, view.target.tip, view.tip, given)
+    facts = view.facts
+    below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
+    title, body = message.of_request(repository.git, view.task, below, view.tip, given)
     values |= {"title": title, "body": body[:MOST_BODY]}
     known = _listed(repository, forge, forge.opened, values, limit_s=ASK_S)  # before anything moves
     _push(repository, view, remote)
@@ -139,18 +147,59 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     return opened
 
 
+def start(repository: Repository, views: Iterable[TaskView]) -> None:
+    """Let a background process ask the forges, if there is anything to ask, since a forge may be
+    slow to answer: whoever calls waits for nothing.
+    """
+    now = time.time()
+    due = any(now - opened.failed > PAUSE_S for _, opened, _ in _open_ones(views))
+    if due and not is_held(_lock(repository)):
+        process.detach(
+            ["recognise", str(repository.place)],
+            folder=repository.common,
+            log=repository.store.state / "forge.log",
+        )
+
+
+@contextlib.contextmanager
+def alone(repository: Repository) -> Iterator[bool]:
+    """Whether we are the only background process of this repository that asks; it is so long."""
+    with contextlib.ExitStack() as held:
+        if lock := Lock.take(_lock(repository)):
+            held.enter_context(lock)
+        yield lock is not None
+
+
+def _lock(repository: Repository) -> Path:
+    return repository.store.state / "forge"
+
+
 def recognise(repository: Repository, views: Iterable[TaskView]) -> bool:
     """Record what was merged at a forge and has arrived here; returns whether anything was. It asks
     once for each commit that the target comes to, and what can't be known says nothing.
     """
-    found = False
+    found, silent = False, set[str]()
+    for view, opened, target in _open_ones(views):
+        if opened.program in silent:
+            continue  # the others would only wait as long
+        try:
+            found |= _ask_whether_merged(repository, view, opened, target)
+        except ParallelError:
+            silent.add(opened.program)
+            _keep(view, structs.replace(opened, failed=time.time()))
+        except FileNotFoundError:  # it was moved away while the forge was asked
+            continue
+    return found
+
+
+def _open_ones(views: Iterable[TaskView]) -> Iterator[tuple[TaskView, Request, Branch]]:
+    """The tasks with a request that may have been merged since the forge was asked."""
     for view in views:
         opened = _request_of(view.folder)
         if not opened or view.evidence or view.alive or view.tip != opened.head or not view.target:
             continue
         if opened.asked != view.target.tip:
-            found |= _ask_whether_merged(repository, view, opened, view.target)
-    return found
+            yield view, opened, view.target
 
 
 def _request_of(folder: TaskFolder) -> Request | None:
@@ -163,21 +212,26 @@ def _request_of(folder: TaskFolder) -> Request | None:
 def _ask_whether_merged(
     repository: Repository, view: TaskView, opened: Request, target: Branch
 ) -> bool:
+    """Whether a request was merged; raises ParallelError where the forge does not say."""
     forge = next(forge for forge in FORGES if forge.program == opened.program)
     values = {"branch": view.task.branch, "into": opened.into}
+    entries = _listed(repository, forge, forge.merged, values, limit_s=ASK_S)
     try:
-        entries = _listed(repository, forge, forge.merged, values, limit_s=ASK_S)
         merged = [one for entry in entries if (one := forge.parse(entry))]
-    except (ParallelError, KeyError, TypeError, AttributeError):
-        return False
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ParallelError(f"{forge.program} gave a list of another form") from error
     for one in merged:
         same = (one.head, one.into) == (opened.head, opened.into)
         if same and _has_arrived(repository, one.commit, target):
             view.folder.write_landed(Landed(one.head, view.task.target, one.commit, "request"))
             return True
-    asked = Request(opened.program, opened.url, opened.head, opened.into, target.tip)
-    write_record(view.folder.path / RECORD, asked, durable=False)
+    _keep(view, structs.replace(opened, asked=target.tip, failed=0.0))
     return False
+
+
+def _keep(view: TaskView, request: Request) -> None:
+    with contextlib.suppress(FileNotFoundError):  # it was moved away while the forge was asked
+        write_record(view.folder.path / RECORD, request, durable=False)
 
 
 def _has_arrived(repository: Repository, commit: str, target: Branch) -> bool:

@@ -236,8 +236,11 @@ def status_path(field: str) -> str:
 
 
 def last_words(text: str, *, lines: int = 3) -> str:
-    """The end of what a program wrote on stderr, fit for the end of a message."""
-    said = [line.strip() for line in _safe(text).splitlines() if line.strip()]
+    """The end of what a program wrote on stderr, fit for the end of a message; without git's hints,
+    which are about what it left there, where it said more than them.
+    """
+    every = [line.strip() for line in _safe(text).splitlines() if line.strip()]
+    said = [line for line in every if not line.startswith("hint:")] or every
     told = [re.sub(r"^(fatal|error|hint|warning): ", "", line) for line in said]
     return "; ".join(told[-lines:])
 

@@ -7,7 +7,7 @@ file is only a memory: one that can't be read is as good as none, and of two wri
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -85,8 +85,8 @@ def _memory(key: str, pairs: Mapping[Pair, Trial]) -> Memory:
     return Memory(key, tuple(numbers), rows, tuple(conflicts))
 
 
-def key_of(repository: Repository, folder: Path, paths: Iterable[str]) -> str:
-    """What the outcome of merges of these paths in a folder hangs on beside the commits; empty
+def key_of(repository: Repository, folders: Sequence[Path], paths: Iterable[str]) -> str:
+    """What the outcome of merges of these paths in folders hangs on beside the commits; empty
     where that can't be known, since programs of the user's merge there.
     """
     settings = repository.settings()
@@ -96,9 +96,10 @@ def key_of(repository: Repository, folder: Path, paths: Iterable[str]) -> str:
     attributes = settings.get("core.attributesfile") or _default_attributes()
     places = [_program(repository), str(Path(attributes).expanduser())]
     places += [str(repository.common / "info" / "attributes")]
-    places += [f"{folder}/{above}.gitattributes" for above in sorted(_folders(paths))]
+    above = sorted(_folders(paths))
+    places += [f"{folder}/{top}.gitattributes" for folder in folders for top in above]
     told += [state for place in places if (state := _state(place))]
-    return "\n".join([str(folder), *told])
+    return "\n".join([*map(str, folders), *told])
 
 
 def _program(repository: Repository) -> str:

@@ -5,6 +5,7 @@ without files. Where hooks, merge drivers, recorded resolutions or an editor hav
 merges in a scratch worktree.
 """
 
+import os
 import shlex
 from pathlib import Path
 
@@ -24,6 +25,7 @@ MERGE_HOOKS = ("pre-merge-commit", "prepare-commit-msg", "commit-msg")
 SQUASH_HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
 # What of `.gitattributes` changes a merge (gitattributes(5), "Performing a three-way merge").
 ATTRIBUTES = "merge|binary"
+VERIFY = "merge.verifysignatures"
 TAIL_BYTES = 4096
 
 
@@ -63,7 +65,13 @@ def prepare(bench: Bench, wish: Wish) -> Prepared:
     view = bench.view
     assert view.tip and view.target  # `landing.refusal` has looked
     make = {"merge": _merge, "squash": _squash, "rebase": _rebase, "ff": _ff}[wish.strategy]
-    result = make(bench, wish, view.target, view.tip)
+    tip = view.tip
+    if view.facts and view.facts.apart:  # what it stands on has landed, and is not to land again
+        tip = _rebase(bench, wish, view.target, tip)
+    rebased = tip != view.tip and wish.strategy in ("rebase", "ff")
+    result = tip if rebased else make(bench, wish, view.target, tip)
+    if wish.strategy in ("rebase", "ff") and _is_set(bench, VERIFY):
+        result = _verified(bench, view.target.tip, result)
     pair = (view.target.tip, result)
     change = changes_between(bench.repository.git, [pair])[pair]
     return Prepared(result, view.target, view.tip, wish.strategy, change)
@@ -138,9 +146,16 @@ def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
     return _made(bench, code)
 
 
+def _verified(bench: Bench, target: str, result: str) -> str:
+    """A result whose signature git finds good, as it asks for one where it merges."""
+    bench.at(target)
+    words = ("merge", *_merge_options(bench), "--ff-only", "--no-stat", "--quiet", result)
+    return _made(bench, bench.run_git("-c", f"core.hooksPath={os.devnull}", *words).code)
+
+
 def _is_plain(bench: Bench, wish: Wish, hooks: tuple[str, ...]) -> bool:
     """Whether nothing but commits has a say in a merge, unless it proves to conflict."""
-    if wish.edit or _is_set(bench, "merge.verifysignatures") or _merge_options(bench):
+    if wish.edit or _is_set(bench, VERIFY) or _merge_options(bench):
         return False
     if _has_hooks(bench, hooks):
         return False

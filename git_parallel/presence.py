@@ -13,6 +13,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from git_parallel import temporary
 from git_parallel.changes import Change, changes_between
 from git_parallel.forecast import Trial, trials, trials_kept
 from git_parallel.git import AS_THEY_ARE, Git, clean_environment
@@ -45,10 +46,7 @@ def plain(common: Path, commit: str) -> Iterator["Plain"]:
     """An empty repository with the objects of another, gone afterwards; `commit` is any of its
     commits, whose length tells the kind of its ids.
     """
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as place:
-        folder = Path(place)
+    with temporary.folder() as folder:
         for name in ("objects/info", "refs"):
             (folder / name).mkdir(parents=True)
         (folder / "HEAD").write_text("ref: refs/heads/none\n")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from git_parallel import forecast
+from git_parallel import attributes, forecast
+from git_parallel.attributes import Places
 from git_parallel.collisions import Collisions, collisions
 from git_parallel.overview import TaskView, look
 from git_parallel.plan import Candidate, Plan, plan
@@ -39,7 +40,9 @@ def propose(
     works = _works(unmerged, parents)
     place = repository.git_in(repository.main) if repository.main else repository.git
     with forecast.aside(place, repository.common) as git:
-        simulation = Simulation(git, works, keeps_parents=strategy in KEEP_PARENTS)
+        places = Places(git, repository.common)
+        keeps_parents = strategy in KEEP_PARENTS
+        simulation = Simulation(git, works, keeps_parents=keeps_parents, places=places)
         proposed = plan(candidates, pairs, alone, simulation.outcomes)
     return Proposal(proposed, found, unmerged)
 
@@ -97,5 +100,8 @@ def _works(views: Mapping[str, TaskView], parents: Mapping[str, str]) -> dict[st
         target = views[_root(name, parents)].target
         if view.tip and target:
             fork = view.facts.fork if view.facts and view.facts.fork else view.task.base
-            found[name] = Work(view.tip, target.tip, parents.get(name, ""), fork)
+            changed = view.facts is not None and attributes.touches(view.facts.paths)
+            known = (view.tip, target.tip, parents.get(name, ""), fork)
+            apart = view.facts is not None and view.facts.apart
+            found[name] = Work(*known, attributes.source_of(target), changed, apart)
     return found

@@ -107,11 +107,13 @@ class Restored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Retarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a task goes whose target, another task's branch, has landed, and the commit that it
-    starts from since it was rebased.
+    starts from since then or since it was rebased. Until it is, its own commits stand on what has
+    landed, which the target may have in another form: as a squash.
     """
 
     target: str
     base: str | None = None
+    stands_on: str | None = None
     version: int = 1
 
 

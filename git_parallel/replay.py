@@ -108,7 +108,8 @@ def _is_below(git: Git, ancestor: str, commit: str) -> bool:
 
 def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> Replayed:
     """Rebase a task that is `at_rest`: its commits after `base` onto another commit; the old tip
-    stays in the reflog. Raises RebaseStopped, with the rebase as it stands, or GitError.
+    stays in the reflog. Raises RebaseStopped, with the rebase as it stands, or GitError, with
+    everything as it was.
     """
     assert view.worktree and view.tip
     git = repository.git_in(view.worktree.path)
@@ -119,6 +120,7 @@ def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> R
         except GitError as error:
             if paths := git.fields("diff", "--name-only", "--diff-filter=U", "-z"):
                 raise RebaseStopped(view, tuple(paths)) from error
+            give_up(repository, view)  # such as a key to sign with that is missing
             raise
     done = Replayed(view.tip, git.text("rev-parse", "HEAD"), onto)
     view.folder.write_retarget(view.task.target, base=onto)

@@ -6,14 +6,13 @@ files, edits hidden from status, paused operations, detached commits, nested rep
 
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
-from git_parallel import environment, ignored, submodules, tree
+from git_parallel import environment, ignored, submodules, temporary, tree
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, Process, clean_environment, end, status_path
 from git_parallel.relocation import rival_of
@@ -250,8 +249,8 @@ def _hidden(trees: Sequence[Tree]) -> Iterator[str]:
 
 
 def _hidden_in(git: Git, prefix: str, present: list[str]) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
-        index = Path(scratch) / "index"
+    with temporary.folder() as scratch:
+        index = scratch / "index"
         shutil.copyfile(
             git.text("rev-parse", "--path-format=absolute", "--git-path", "index"), index
         )

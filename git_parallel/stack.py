@@ -27,10 +27,36 @@ def follow(repository: Repository, landed: TaskView, prepared: Prepared) -> list
     """
     moved: list[Moved] = []
     for child in _children(repository, landed.task.branch):
-        folder, _ = find_folder(repository, child.name)
-        folder.write_retarget(landed.task.target)
+        _retarget(repository, child, landed, prepared.tip)
         moved += _rebase(repository, child.name, onto=prepared.result, below=prepared.tip)
     return moved
+
+
+def leave(repository: Repository, landed: TaskView) -> list[Moved]:
+    """Retarget the tasks that were to be merged into the branch of a task that landed elsewhere.
+    Nobody asked for a rebase, so it is kept on what they stand, and their own commits count from
+    there until they are rebased.
+    """
+    moved = []
+    for child in _children(repository, landed.task.branch):
+        apart = landed.tip and _retarget(repository, child, landed, landed.tip)
+        reason = f"its commits stand on those of {landed.task.name}" if apart else ""
+        moved.append(Moved(child.name, landed.task.target, reason=reason))
+    return moved
+
+
+def _retarget(repository: Repository, child: Task, landed: TaskView, tip: str) -> bool:
+    """Send a task where another one went, whose tip it has below its own commits, or some of that;
+    returns whether the target lacks this.
+    """
+    git = repository.git
+    folder, _ = find_folder(repository, child.name)
+    ref = f"refs/heads/{child.branch}"
+    below = git.run("merge-base", tip, ref, ok=(0, 1, 128)).out.strip()
+    there = f"refs/heads/{landed.task.target}"
+    lacking = git.run("merge-base", "--is-ancestor", below, there, ok=(0, 1, 128)).code == 1
+    folder.write_retarget(landed.task.target, stands_on=below if below and lacking else None)
+    return bool(below) and lacking
 
 
 def _children(repository: Repository, branch: str) -> list[Task]:

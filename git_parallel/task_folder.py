@@ -40,6 +40,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     run: Run | None
     making: Making | None
     landed: Landed | None
+    stands_on: str | None
     restored: Restored | None
     reviewed: Reviewed | None
     notice: Notice | None
@@ -107,12 +108,14 @@ class TaskFolder:
         def find(name: str, kind: type[T]) -> T | None:
             return self._find(name, kind) if name in names else None
 
+        moved = find(RETARGET, Retarget)
         return Known(
-            task=_as_it_is(task, find(RETARGET, Retarget), find(SLOT, Slot)),
+            task=_as_it_is(task, moved, find(SLOT, Slot)),
             alive=alive,
             run=find(f"run-{last}.json", Run),
             making=find(MAKING, Making),
             landed=find(LANDED, Landed),
+            stands_on=moved.stands_on if moved else None,
             restored=find(RESTORED, Restored),
             reviewed=find(REVIEWED, Reviewed),
             notice=find(NOTICE, Notice),
@@ -125,13 +128,21 @@ class TaskFolder:
         """Give the task another slot than `start` did: somebody took that while it was away."""
         write_record(self.path / SLOT, slot)
 
-    def write_retarget(self, target: str, *, base: str | None = None) -> None:
+    @property
+    def stands_on(self) -> str | None:
+        """The commit that its own begin after, where that has landed and it was not rebased."""
+        moved = self._find(RETARGET, Retarget)
+        return moved.stands_on if moved else None
+
+    def write_retarget(
+        self, target: str, *, base: str | None = None, stands_on: str | None = None
+    ) -> None:
         """Have the task merged elsewhere than `start` said, as its old target has landed there, or
-        count its own commits from another base, as it was rebased.
+        count its own commits from another base, as it was rebased or stands on what has landed.
         """
         known = self._find(RETARGET, Retarget)
-        base = base or (known.base if known else None)
-        write_record(self.path / RETARGET, Retarget(target, base))
+        base = stands_on or base or (known.base if known else None)
+        write_record(self.path / RETARGET, Retarget(target, base, stands_on))
 
     def runs(self) -> list[Run]:
         """All runs, the first one first."""

@@ -4,13 +4,12 @@ index or the repository's objects changes.
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import forecast
+from git_parallel import forecast, temporary
 from git_parallel.errors import GitError
 from git_parallel.git import Git
 from git_parallel.repository import Repository
@@ -45,11 +44,11 @@ def snapshots(
     """
     trees: dict[str, tuple[str, str]] = {}
     unknown: dict[str, str] = {}
-    with tempfile.TemporaryDirectory(prefix="git-parallel-", ignore_cleanup_errors=True) as folder:
+    with temporary.folder() as folder:
         width = os.cpu_count() or 1
         for first in range(0, len(worktrees), width):
             part = worktrees[first : first + width]
-            gits = [_beside(repository, scratch, w, Path(folder) / w.id) for w, _ in part]
+            gits = [_beside(repository, scratch, w, folder / w.id) for w, _ in part]
             for (worktree, tip), tree in zip(part, _trees(gits), strict=True):
                 if isinstance(tree, GitError):
                     unknown[worktree.id] = tree.message

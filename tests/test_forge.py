@@ -3,21 +3,24 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, mostly_slow, run
+from tests.conftest import Repo, mostly_slow, run, until
 
 ADD = "echo new > new.txt && git add . && git commit -qm 'Add new'"
 
 # Keeps what it is told below its own folder: every call, and the requests as the real ones list
 # them, which it changes to merged where a file names the commit that came of it.
 PROGRAM = """\
-import json, pathlib, subprocess, sys
+import json, pathlib, subprocess, sys, time
 place, words = pathlib.Path(__file__).parent, sys.argv[1:]
 with open(place / "calls", "a") as calls:
     calls.write(" ".join(words[:2]) + "\\n")
+while (place / "held").exists():
+    time.sleep(0.05)
 if (place / "logged-out").exists():
     sys.exit("To get started with GitHub CLI, please run:  gh auth login")
 given = dict(zip(words[2::2], words[3::2]))
@@ -91,10 +94,14 @@ def origin(repo: Repo, tmp_path: Path) -> Path:
 
 
 def squash_there(origin: Path, branch: str, tmp_path: Path) -> str:
-    """Merge a branch at the remote as a forge does, and then change the same lines there."""
+    """Merge a branch at the remote as a forge does, with a change that only the forge knows to be
+    part of that, and then change the same lines there.
+    """
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", origin, clone, cwd=tmp_path)
     run("git", "merge", "--quiet", "--squash", f"origin/{branch}", cwd=clone)
+    (clone / "new.txt").write_text("as reviewed\n")
+    run("git", "add", ".", cwd=clone)
     run("git", "commit", "--quiet", "-m", "Add new (#1)", cwd=clone)
     commit = run("git", "rev-parse", "HEAD", cwd=clone).stdout.strip()
     (clone / "new.txt").write_text("newer\n")
@@ -126,7 +133,7 @@ def test_opens_a_request_and_cleans_up_when_it_was_merged_there(
     repo.parallel("cleanup")
     assert repo.names() == ["x"]  # it has not arrived here
     repo.git("pull", "--quiet")
-    assert repo.names() == []
+    until(lambda: repo.names() == [])  # asked in the background
 
 
 @pytest.mark.slow
@@ -139,7 +146,9 @@ def test_asks_the_forge_once_for_each_commit_of_the_target(
         repo.parallel("cleanup")
         repo.parallel("list")
     assert len(forge.calls) == 3  # is one open, open it, is it merged
-    repo.commit("moved.txt", "moved\n")
+    head = repo.commit("moved.txt", "moved\n")
+    record = repo.state / "tasks" / "x" / "request.json"
+    until(lambda: json.loads(record.read_text())["asked"] == head)
     repo.parallel("cleanup")
     assert len(forge.calls) == 4
     assert origin.exists()
@@ -164,6 +173,68 @@ def test_what_is_not_this_very_request_is_no_evidence(
     repo.parallel("cleanup")
     assert repo.names() == ["x"]
     assert origin.exists()
+
+
+@pytest.mark.slow
+def test_a_forge_that_does_not_answer_holds_up_nobody(
+    repo: Repo, origin: Path, forge: Forge, tmp_path: Path
+) -> None:
+    repo.start("x", ADD)
+    repo.parallel("merge", "x", "--pr")
+    squash_there(origin, "parallel/x", tmp_path)
+    known = len(forge.calls)
+    (forge.place / "held").touch()
+    began = time.monotonic()
+    repo.git("pull", "--quiet")
+    assert "new.txt" in {path.name for path in repo.path.iterdir()}
+    for _ in range(3):
+        repo.parallel("review")
+    assert time.monotonic() - began < 15.0
+    until(lambda: len(forge.calls) > known)
+    assert len(forge.calls) == known + 1
+    assert repo.names() == ["x"]
+
+
+@pytest.mark.slow
+def test_a_task_may_go_while_a_forge_is_asked_about_it(
+    repo: Repo, origin: Path, forge: Forge
+) -> None:
+    repo.start("x", ADD)
+    repo.start("y", "echo y > y.txt && git add . && git commit -qm y")
+    repo.parallel("merge", "x", "y", "--pr")
+    known = len(forge.calls)
+    (forge.place / "held").touch()
+    head = repo.commit("moved.txt", "moved\n")
+    until(lambda: len(forge.calls) > known)
+    repo.parallel("remove", "x")
+    (forge.place / "held").unlink()
+    record = repo.state / "tasks" / "y" / "request.json"
+    until(lambda: json.loads(record.read_text())["asked"] == head)
+    assert (repo.state / "forge.log").read_text() == ""
+    repo.parallel("undo", "x")
+    assert set(repo.names()) == {"x", "y"}
+    assert origin.exists()
+
+
+@pytest.mark.slow
+def test_a_forge_that_gave_no_answer_is_asked_again_by_hand(
+    repo: Repo, origin: Path, forge: Forge, tmp_path: Path
+) -> None:
+    repo.start("x", ADD)
+    repo.start("y", "echo y > y.txt && git add . && git commit -qm y")
+    repo.parallel("merge", "x", "y", "--pr")
+    tip = repo.git("rev-parse", "parallel/x")
+    known = len(forge.calls)
+    (forge.place / "logged-out").touch()
+    forge.merge(tip, squash_there(origin, "parallel/x", tmp_path))
+    repo.git("pull", "--quiet")
+    record = repo.state / "tasks" / "x" / "request.json"
+    until(lambda: json.loads(record.read_text())["failed"])
+    repo.parallel("review")
+    assert len(forge.calls) == known + 1  # neither for the other one, nor soon again
+    (forge.place / "logged-out").unlink()
+    repo.parallel("cleanup")
+    assert repo.names() == ["y"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,8 +16,10 @@ from git_parallel.errors import ParallelError
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
 from tests.conftest import PROGRAM, Repo, normal, run
+from tests.people import Person
 from tests.test_agents import Agent, claude, codex  # noqa: F401 - fixtures
 from tests.test_kill import bomb, steps
+from tests.tools import need_command
 
 EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
 HEADING = "The review of your work has these comments:\n\n"
@@ -142,6 +145,57 @@ def test_the_pager_that_git_is_configured_with_shows_it(repo: Repo, task: Repo) 
     repo.git("config", "pager.diff", f"sed s/^/delta:/ >> '{pages}'; :")
     on_terminal(repo, f"{PROGRAM} review x")
     assert "delta:+THREE" in pages.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "variables", "wanted"),
+    [
+        ({"core.pager": "core"}, {"GIT_PAGER": "given", "PAGER": "other"}, "given"),
+        ({"core.pager": "core"}, {"PAGER": "other"}, "core"),
+        ({}, {"PAGER": "other"}, "other"),
+        ({"core.pager": "core", "pager.diff": "only"}, {"GIT_PAGER": "given"}, "given"),
+        ({"core.pager": "core", "pager.diff": "only"}, {}, "only"),
+        ({"core.pager": "core", "pager.diff": "false"}, {}, ""),
+        ({"core.pager": "core", "interactive.diffFilter": "filter"}, {}, "core"),
+        ({"core.pager": "cat"}, {}, ""),
+    ],
+)
+def test_takes_the_pager_that_git_would_take(
+    repo: Repo, task: Repo, settings: dict[str, str], variables: dict[str, str], wanted: str
+) -> None:
+    """Each pager writes its name before what it shows; of `add -p` there is none in a review."""
+    folder = repo.path.parent / "pagers"
+    folder.mkdir()
+    for name in ("core", "given", "other", "only", "filter"):
+        (folder / name).write_text(f"#!/bin/sh\necho '<{name}>'; exec cat\n")
+        (folder / name).chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    for key, value in settings.items():
+        repo.git("config", key, value)
+    shown = on_terminal(repo, f"{PROGRAM} review x", PATH=path, **variables)
+    assert shown.count("+THREE") == 1
+    plain = on_terminal(repo, "git diff main parallel/x", PATH=path, **variables)
+    assert re.findall("<(.*)>", shown) == re.findall("<(.*)>", plain) == [wanted] * bool(wanted)
+    piped = repo.parallel("review", "x", env={"PATH": path, **variables}).stdout
+    assert "+THREE" in piped and "<" not in piped  # no terminal, no pager
+    assert "\x1b" not in piped
+
+
+@pytest.mark.slow
+def test_one_reads_a_long_diff_in_a_real_pager_and_leaves_it(repo: Repo, task: Repo) -> None:
+    need_command("less")
+    task.commit("big", "".join(f"line {n}\n" for n in range(1000)))
+    repo.git("config", "core.pager", "less -R")
+    with Person([str(PROGRAM), "review", "x"], repo.path) as person:
+        person.sees("big ")
+        person.type("/line 500\r")
+        person.sees("+line 500")
+        assert person.colour_of("+line 500") == "green"
+        assert "review" not in repo.task("x")  # they are still at it
+        person.type("q")
+        assert person.leaves() == 0
+    assert verdict(repo) == ("seen", True)
 
 
 def test_a_pager_that_is_left_early_is_no_failure(repo: Repo, task: Repo) -> None:

@@ -165,3 +165,124 @@ def test_nothing_moves_below_a_run_of_the_parent(repo: Repo) -> None:
     repo.parallel("stop", "a")
     repo.parallel("merge", "b")
     assert repo.git("show", "parallel/a:b.txt") == "b"
+
+
+def squash_by_git(repo: Repo, name: str) -> str:
+    """Merge a task as a forge does, without a word to us; returns what our hook said."""
+    repo.git("merge", "--quiet", "--squash", f"parallel/{name}")
+    return run("git", "commit", "--quiet", "-m", f"Land {name}", cwd=repo.path).stderr
+
+
+def begin_stack(repo: Repo) -> Path:
+    """A task, and another one that was started from its branch and changes the same lines."""
+    repo.start("a", EDIT)
+    edit = "sed -i.bak s/THREE/tres/ readme.txt; rm *.bak; echo b > b.txt; git add ."
+    path = repo.start("b", f"{edit}; git commit -qm 'Add b'", "parallel/a")
+    repo.start("other", "echo other > other.txt; git add . && git commit -qm 'Add other'")
+    return path
+
+
+def test_a_child_of_what_was_squashed_elsewhere_counts_its_own_commits(repo: Repo) -> None:
+    path = begin_stack(repo)
+    parent, tip = repo.git("rev-parse", "parallel/a"), repo.git("rev-parse", "parallel/b")
+    repo.commit("moved.txt", "moved\n")
+    squash_by_git(repo, "a")
+    assert repo.names() == ["b", "other"]
+    task = repo.task("b")
+    assert (task["target"], task["base"]) == ("main", parent)
+    assert (task["files"], task["ahead"], task["conflicts"]) == (2, 1, [])
+    assert [c["subject"] for c in repo.json("review", "b")["commits"]] == ["Add b"]
+    assert repo.json("conflicts")["conflicts"] == []
+    assert sorted(repo.json("plan")["order"]) == ["b", "other"]
+    assert repo.git("rev-parse", "parallel/b") == tip  # nobody asked for a rebase
+    assert (path / "b.txt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hooks", [False, True])
+@pytest.mark.parametrize("strategy", STRATEGIES[:3])
+def test_such_a_child_lands_with_its_own_commits_only(
+    repo: Repo, strategy: str, hooks: bool
+) -> None:
+    begin_stack(repo)
+    squash_by_git(repo, "a")
+    assert repo.names() == ["b", "other"]
+    repo.commit("readme.txt", "one\ntwo\nTHREE\nfour\nfive\nsix\n")
+    for name in ("pre-merge-commit", "pre-commit") if hooks else ():
+        hook = repo.path / ".git" / "hooks" / name
+        hook.write_text("#!/bin/sh\ntrue\n")
+        hook.chmod(0o755)
+    config = repo.path / ".git" / "parallel" / "config.toml"
+    config.write_text(f'[merge]\nstrategy = "{strategy}"\n')
+    assert sorted(repo.json("plan")["order"]) == ["b", "other"]
+    before = repo.git("rev-parse", "main")
+    repo.parallel("merge", "b", "--dry-run")
+    assert repo.git("rev-parse", "main") == before
+    repo.parallel("merge", "b")
+    assert repo.git("show", "main:readme.txt").split() == [
+        "one",
+        "two",
+        "tres",
+        "four",
+        "five",
+        "six",
+    ]
+    merges = repo.git("log", "--format=%s", f"{before}..main").splitlines()
+    assert "Add b" in merges and not [s for s in merges if "three" in s.lower()]
+    assert repo.names() == ["other"]
+
+
+@pytest.mark.slow
+def test_tells_of_what_stood_on_a_task_that_landed_elsewhere(repo: Repo) -> None:
+    begin_stack(repo)
+    assert squash_by_git(repo, "a").splitlines()[1:] == [
+        "▲ b stood on it and is for main now, but not rebased: "
+        "its commits stand on those of a ↳ git parallel rebase b"
+    ]
+    told = "which has landed: git parallel rebase b\n"
+    assert told in repo.parallel("show", "b").stdout
+    repo.parallel("rebase", "b")
+    assert told not in repo.parallel("show", "b").stdout
+    assert subjects(repo, "main..parallel/b") == ["Add b"]
+    assert repo.task("b")["ahead"] == 1
+    repo.parallel("merge", "b")
+    assert (repo.path / "b.txt").exists()
+
+
+@pytest.mark.slow
+def test_a_child_of_what_was_merged_elsewhere_has_it_in_its_target(repo: Repo) -> None:
+    begin_stack(repo)
+    repo.git("merge", "--quiet", "--no-ff", "-m", "Land a", "parallel/a")
+    task = repo.task("b")
+    assert (task["target"], task["ahead"], task["conflicts"]) == ("main", 1, [])
+    record = json.loads((repo.state / "tasks" / "b" / "retarget.json").read_text())
+    assert record["stands_on"] is None
+    repo.parallel("merge", "b")
+    assert (repo.path / "b.txt").exists()
+
+
+@pytest.mark.slow
+def test_a_child_that_took_in_its_target_since_is_compared_with_that(repo: Repo) -> None:
+    path = begin_stack(repo)
+    squash_by_git(repo, "a")
+    repo.names()
+    repo.commit("moved.txt", "moved\n")
+    run("git", "merge", "--quiet", "-X", "ours", "-m", "Take main in", "main", cwd=path)
+    task = repo.task("b")
+    assert (task["files"], task["conflicts"]) == (2, [])
+    assert "moved.txt" not in repo.json("show", "b")["paths"]
+
+
+@pytest.mark.slow
+def test_a_second_child_of_the_same_parent_is_planned_beside_the_first(repo: Repo) -> None:
+    begin_stack(repo)
+    repo.start("c", add("c"), "parallel/a")
+    repo.start("d", add("d"), "parallel/b")
+    squash_by_git(repo, "a")
+    assert set(repo.names()) == {"b", "c", "d", "other"}
+    assert repo.json("conflicts")["conflicts"] == []
+    assert set(repo.json("plan")["order"]) == {"b", "c", "d", "other"}
+    repo.parallel("merge", "--all", "--strategy", "squash")
+    assert repo.names() == []
+    assert {p.stem for p in repo.path.glob("?.txt")} == {"b", "c", "d"}
+    assert "tres" in (repo.path / "readme.txt").read_text()

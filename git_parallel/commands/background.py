@@ -1,4 +1,4 @@
-"""The processes of ours that nobody watches: a run, a notice, the emptying of the trash."""
+"""The processes of ours that nobody watches: a run, a notice, a forge, the trash."""
 
 import time
 import traceback
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from git_parallel import cleanup, emptying, notice, runner
 from git_parallel.errors import EXIT_BUG, ParallelError
-from git_parallel.repository import repository_at
+from git_parallel.repository import find_repository, repository_at
 from git_parallel.schema import Cleanup
 
 
@@ -20,6 +20,8 @@ def main(arguments: Sequence[str]) -> int:
             carrier = runner.main(*rest)
             cleanup.sweep(carrier.repository)
             runner.refresh_index(carrier.repository, carrier.folder, began)
+        elif kind == "recognise":
+            cleanup.sweep_after_forges(find_repository(Path(rest[0])))
         elif kind == "announce":
             notice.run_errand(rest[0])
         else:

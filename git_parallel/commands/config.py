@@ -1,6 +1,5 @@
 """`git parallel config`: what is configured, and where."""
 
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from git_parallel import config, output, records
+from git_parallel import config, output, records, temporary
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.repository import find_repository
 
@@ -59,8 +58,8 @@ def set_key(key: str, value: str) -> None:
             raise UsageError(f"`{key}` is not a key")
     place[last] = _parse(value)
     content = tomli_w.dumps(table).encode()
-    with tempfile.TemporaryDirectory(prefix="git-parallel-") as scratch:
-        candidate = Path(scratch) / file.name
+    with temporary.folder() as scratch:
+        candidate = scratch / file.name
         candidate.write_bytes(content)
         try:
             config.load(repository.original, candidate)

@@ -125,7 +125,7 @@ def _merge(shop: Workshop, name: str, how: How) -> dict[str, Any]:
     landed = landing.land(shop, name, how.wish, check=how.check, allow_breaches=how.allow_breaches)
     _tell_landed(shop.repository, landed.view, landed.prepared)
     for moved in landed.moved:
-        _tell_moved(shop.repository, moved)
+        render.tell_moved(shop.repository, moved)
     followed = [_moved_json(moved) for moved in landed.moved]
     return {"commit": landed.prepared.result, **({"moved": followed} if followed else {})}
 
@@ -187,13 +187,3 @@ def _moved_json(moved: Moved) -> dict[str, str]:
     if moved.replayed:
         return {**told, "commit": moved.replayed.new}
     return {**told, "reason": moved.reason}
-
-
-def _tell_moved(repository: Repository, moved: Moved) -> None:
-    name, target = moved.name, moved.target
-    if done := moved.replayed:
-        how = f", rebased ({repository.short(done.new)})" if done.moved else ""
-        output.tell(output.DONE, f"{name} stood on it and is for {target} now{how}")
-        return
-    words = f"{name} stood on it and is for {target} now, but not rebased: {moved.reason}"
-    output.tell(output.WARNING, output.printable(words), hint=f"git parallel rebase {name}")

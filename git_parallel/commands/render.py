@@ -15,6 +15,7 @@ from git_parallel.task import Run, Status
 
 if TYPE_CHECKING:
     from git_parallel.cleanup import Swept
+    from git_parallel.stack import Moved
 
 CLEANLY = "cleanly"
 
@@ -240,4 +241,18 @@ def tell_swept(repository: Repository, swept: "Swept") -> None:
         stays = f", its branch {cleaned.branch} stays" if cleaned.branch else ""
         words = f"{cleaned.name} cleaned up ({proof.text}{short}){stays}"
         output.tell(output.DONE, words, hint=f"git parallel undo {cleaned.name}")
+    for moved in swept.moved:
+        tell_moved(repository, moved)
     sys.stderr.flush()
+
+
+def tell_moved(repository: Repository, moved: "Moved") -> None:
+    """Narrate that a task stood on another one, which has landed."""
+    now = f"{moved.name} stood on it and is for {moved.target} now"
+    if moved.reason:
+        words = output.printable(f"{now}, but not rebased: {moved.reason}")
+        output.tell(output.WARNING, words, hint=f"git parallel rebase {moved.name}")
+        return
+    done = moved.replayed
+    how = f", rebased ({repository.short(done.new)})" if done and done.moved else ""
+    output.tell(output.DONE, now + how)

@@ -58,6 +58,13 @@ def _step_json(step: environment.Step) -> dict[str, Any]:
     return {**told, "reason": step.reason} if step.reason else told
 
 
+def _stands_on(view: TaskView) -> str:
+    """What is below its own commits, where that has landed in another form."""
+    if not view.facts or not view.facts.apart or not view.facts.fork:
+        return ""
+    return f"{view.facts.fork[:7]}, which has landed: git parallel rebase {view.task.name}"
+
+
 def _lines(view: TaskView) -> list[str]:
     task, facts = view.task, view.facts
     reason = render.reason_of(view)
@@ -67,6 +74,7 @@ def _lines(view: TaskView) -> list[str]:
         ["prompt", first_line(task.prompt)],
         ["branch", f"{task.branch}, to be merged into {task.target}"],
         ["worktree", str(view.path)],
+        ["stands on", _stands_on(view)],
         ["commits", render.commits_of(view)],
         ["changes", render.changes_of(view)],
         ["conflicts", ", ".join(facts.conflicts or ()) if facts else "not known"],

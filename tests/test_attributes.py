@@ -1,0 +1,104 @@
+"""Forecasts where `.gitattributes` have a say: the target's count, wherever one asks."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Repo, run
+
+UNION = "log.txt merge=union\n"
+PLACES = ["main", "linked", "subfolder", "elsewhere", "bare"]
+
+
+def line(text: str, more: str = "") -> str:
+    return f"echo {text} >> sub/log.txt; {more} git add . && git commit -qm {text}"
+
+
+def make(make_repo: Callable[..., Repo], place: str, *, union: bool) -> tuple[Repo, Path]:
+    """A repository whose target `main` has the attributes, or all other branches have them, and a
+    folder to ask in; `bare` and `elsewhere` have the target nowhere checked out.
+    """
+    repo = make_repo()
+    repo.commit("sub/log.txt", "begin\n")
+    repo.git("branch", "other")
+    attributes = "sub/.gitattributes"
+    if union:
+        repo.commit(attributes, UNION)
+    else:
+        repo.git("switch", "--quiet", "other")
+        repo.commit(attributes, UNION)
+        repo.git("switch", "--quiet", "main")
+    if place == "bare":
+        bare = Repo(repo.path.parent / "bare.git")
+        run("git", "clone", "--quiet", "--bare", repo.path, bare.path, cwd=repo.path)
+        return bare, bare.path
+    if place == "elsewhere":
+        repo.git("switch", "--quiet", "other")
+    if place == "linked":
+        linked = repo.path.parent / "linked"
+        repo.git("worktree", "add", "--quiet", str(linked), "other")
+        return repo, linked
+    return repo, repo.path / "sub" if place == "subfolder" else repo.path
+
+
+def truth(repo: Repo, ours: str, theirs: str) -> list[str]:
+    """What plain git says of a merge: the paths in conflict."""
+    clone = repo.path.parent / "clone"
+    if not clone.exists():
+        run("git", "clone", "--quiet", repo.path, clone, cwd=repo.path.parent)
+    run("git", "checkout", "--quiet", "--force", "--detach", f"origin/{ours}", cwd=clone)
+    run("git", "merge", "--quiet", f"origin/{theirs}", cwd=clone, ok=(0, 1))
+    paths = run("git", "diff", "--name-only", "--diff-filter=U", cwd=clone).stdout.split()
+    run("git", "merge", "--abort", cwd=clone, ok=None)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("place", "union"),
+    [
+        pytest.param(*case, marks=() if case == ("linked", True) else pytest.mark.slow)
+        for case in itertools.product(PLACES, [True, False])
+    ],
+)
+def test_foresees_by_the_attributes_of_the_target(
+    make_repo: Callable[..., Repo], place: str, union: bool
+) -> None:
+    repo, folder = make(make_repo, place, union=union)
+    repo.start("x", line("x"), "main")
+    repo.start("y", line("y"), "main")
+    wanted = [] if union else ["sub/log.txt"]
+    assert truth(repo, "parallel/x", "parallel/y") == wanted
+    found = repo.parallel("conflicts", "--json", cwd=folder, ok=None).stdout
+    assert ('"sub/log.txt"' in found) is not union
+    assert repo.parallel("conflicts", "--json", cwd=folder, ok=None).stdout == found
+    assert ("left out" in repo.parallel("plan", cwd=folder).stdout) is not union
+    repo.parallel("merge", "x", cwd=folder)
+    tasks = repo.parallel("list", "--json", cwd=folder).stdout
+    assert ('"sub/log.txt"' in tasks) is not union
+    repo.parallel("merge", "y", cwd=folder, ok=0 if union else 1)
+    assert repo.git("show", "main:sub/log.txt").split() == ["begin", "x", *(["y"] * union)]
+
+
+@pytest.mark.slow
+def test_counts_the_attributes_that_a_task_brings_itself(make_repo: Callable[..., Repo]) -> None:
+    repo, _ = make(make_repo, "main", union=False)
+    repo.start("a", line("a", f"echo '{UNION.strip()}' > sub/.gitattributes;"))
+    repo.start("b", line("b"))
+    assert truth(repo, "parallel/a", "parallel/b") == []
+    assert repo.json("conflicts")["conflicts"] == []
+    repo.parallel("merge", "a", "b")
+    assert repo.git("show", "main:sub/log.txt").split() == ["begin", "a", "b"]
+
+
+@pytest.mark.slow
+def test_a_stack_is_merged_by_the_attributes_of_its_root(make_repo: Callable[..., Repo]) -> None:
+    repo, _ = make(make_repo, "elsewhere", union=True)
+    repo.start("a", line("a"), "main")
+    repo.start("b", "echo b > b.txt; git add . && git commit -qm b", "parallel/a")
+    repo.start("c", line("c"), "main")
+    assert repo.json("conflicts")["conflicts"] == []
+    repo.parallel("merge", "a", "b", "c")
+    assert repo.git("show", "main:sub/log.txt").split() == ["begin", "a", "c"]
+    assert repo.git("show", "main:b.txt") == "b"
