@@ -7,7 +7,6 @@ sweep can tell those of the dead from those in use.
 import contextlib
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +18,32 @@ YOUNG_S = 600.0  # no folder is taken for a dead one's before: it may be without
 
 @contextlib.contextmanager
 def folder(place: str | None = None) -> Iterator[Path]:
-    """A new folder, in `place` or where temporary files go, that is deleted in the end."""
-    import tempfile
+    """A new folder, in `place` or where temporary files go, that is deleted in the end.
 
-    with (
-        tempfile.TemporaryDirectory(prefix=PREFIX, dir=place, ignore_cleanup_errors=True) as made,
-        contextlib.closing(_Locked(made)),
-    ):
-        yield Path(made)
+    Python's own `tempfile` is only asked for the place: to import it takes as long as a trial.
+    """
+    if place is None:
+        import tempfile
+
+        place = tempfile.gettempdir()
+    made = Path(place) / f"{PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
+    made.mkdir(0o700)
+    try:
+        with contextlib.closing(_Locked(str(made))):
+            yield made
+    finally:
+        _delete(str(made))
+
+
+def _delete(folder: str) -> None:
+    """Delete a folder of ours with all that is in it, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                _delete(entry.path)
+            else:
+                os.unlink(entry.path)  # noqa: PTH108  # a path object for each would take longer
+        os.rmdir(folder)
 
 
 class _Locked:
@@ -61,6 +78,6 @@ def _remove_dead(path: str) -> None:
             if state.st_uid != os.getuid() or time.time() - state.st_mtime < YOUNG_S:
                 return
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(path, ignore_errors=True)
+            _delete(path)
         finally:
             os.close(fd)
