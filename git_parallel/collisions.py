@@ -1,6 +1,7 @@
 """Which tasks collide, with each other and with their targets, as they are at this moment."""
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -219,15 +220,16 @@ def _sources(live: Sequence[Live]) -> dict[str, Source]:
     end, as both will be there, or those of the tip where it has changed them.
     """
     branches = {one.view.task.branch: one.view for one in live}
+    source_of = functools.cache(attributes.source_of)  # most have the same target
     found: dict[str, Source] = {}
     for one in live:
         stack = list(_stack(one.view, branches))
         if any(v.facts and attributes.touches(v.facts.paths) for v in stack):
             found[one.tip] = one.tip
         elif target := stack[-1].target:
-            found[one.tip] = attributes.source_of(target)
+            found[one.tip] = source_of(target)
     targets = [target for one in live if (target := one.view.target)]
-    return found | {target.tip: attributes.source_of(target) for target in targets}
+    return found | {target.tip: source_of(target) for target in targets}
 
 
 def _stack(view: TaskView, branches: Mapping[str, TaskView]) -> Iterator[TaskView]:

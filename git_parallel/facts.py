@@ -4,6 +4,7 @@ It is remembered beside the task with the commits as its key, so it can't be sta
 """
 
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
@@ -169,9 +170,10 @@ def _sources(
     cases: Mapping[str, tuple[Case, ...]], branches: Mapping[str, Branch]
 ) -> dict[str, Source]:
     """Whose attributes count in the merges: those of the target, for its upstream too."""
+    known = functools.cache(source_of)  # most have the same target
     found: dict[str, Source] = {}
     for case, *others in cases.values():
-        source = source_of(branches[f"refs/heads/{case.target}"])
+        source = known(branches[f"refs/heads/{case.target}"])
         found |= {one.target_tip: source for one in (*others, case)}
     return found
 

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import Git
 from git_parallel.lock import Lock
 from git_parallel.overview import TaskView, look, no_such_task
 from git_parallel.repository import Repository
 from git_parallel.task import TaskName
+from git_parallel.untracked import in_the_way
 
 LOCK_WAIT_S = 1.0
+MOST_NAMED = 5
 RULES = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
 
 
@@ -108,13 +111,14 @@ def _is_below(git: Git, ancestor: str, commit: str) -> bool:
 
 def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> Replayed:
     """Rebase a task that is `at_rest`: its commits after `base` onto another commit; the old tip
-    stays in the reflog. Raises RebaseStopped, with the rebase as it stands, or GitError, with
-    everything as it was.
+    stays in the reflog. Raises RebaseStopped, with the rebase as it stands, or ParallelError,
+    with everything as it was.
     """
     assert view.worktree and view.tip
     git = repository.git_in(view.worktree.path)
     git.environment |= {"GIT_EDITOR": ":", "GIT_SEQUENCE_EDITOR": ":"}
     if base != onto:
+        _refuse_to_overwrite(repository, view, onto)
         try:
             git.run(*RULES, "rebase", "--quiet", "--onto", onto, base)
         except GitError as error:
@@ -125,6 +129,19 @@ def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> R
     done = Replayed(view.tip, git.text("rev-parse", "HEAD"), onto)
     view.folder.write_retarget(view.task.target, base=onto)
     return done
+
+
+def _refuse_to_overwrite(repository: Repository, view: TaskView, onto: str) -> None:
+    """Raise UnsafeError where a file that git does not track is in the way of what comes new."""
+    assert view.worktree and view.tip
+    pair, place = (view.tip, onto), view.worktree.path
+    change = changes_between(repository.git, [pair])[pair]
+    if there := list(in_the_way(place, change)):
+        words = f"files in {place} that git does not track would be overwritten: "
+        raise UnsafeError(
+            f"{_refused(view.task.name)}{words}{', '.join(there[:MOST_NAMED])}",
+            hint=f"mv '{place / there[0]}' '{place / there[0]}.mine'",
+        )
 
 
 def give_up(repository: Repository, view: TaskView) -> None:

@@ -84,6 +84,24 @@ def test_rebases_only_what_is_at_rest(repo: Repo, spoil: str, why: str) -> None:
     assert repo.git("rev-parse", "parallel/x") == tip
 
 
+def test_overwrites_no_ignored_file_by_a_rebase(repo: Repo) -> None:
+    path = repo.start("x", add("x"))
+    repo.commit(".gitignore", "*.local\n")
+    repo.parallel("rebase", "x")
+    (path / "i.local").write_text("mine\n")
+    repo.write("i.local", "theirs\n")
+    repo.git("add", "--force", "i.local")
+    repo.git("commit", "--quiet", "-m", "Track it")
+    tip = repo.git("rev-parse", "parallel/x")
+    told = repo.parallel("rebase", "x", ok=1).stderr
+    assert "that git does not track would be overwritten: i.local\n↳ mv '" in told
+    assert (path / "i.local").read_text() == "mine\n"
+    assert repo.git("rev-parse", "parallel/x") == tip
+    (path / "i.local").unlink()
+    repo.parallel("rebase", "x")
+    assert (path / "i.local").read_text() == "theirs\n"
+
+
 @pytest.mark.slow
 def test_does_not_rebase_below_a_run(repo: Repo) -> None:
     repo.start("x", add("x"))
