@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,13 +27,11 @@ def findings(repository: Repository) -> list[Finding]:
     if not repository.store.exists:
         return []
     found = [*_copy(repository), *_configuration(repository)]
-    damaged = [*_damaged(repository)]
-    if not damaged:
-        for view in look(repository, files=False).tasks:
+    half_moved = {entry.journal.slug for entry in journal.half_moved(repository)}
+    for view in look(repository, files=False).tasks:
+        if view.task.slug not in half_moved:  # else what is missing lies in the trash
             found += breakage.of_task(repository, view)
-        found += _trash(repository)
-    found += damaged
-    for part in (_git_locks, _scratch, _hooks):
+    for part in (_trash, _damaged, _unsaid, _git_locks, _scratch, _hooks):
         found += part(repository)
     return found
 
@@ -66,15 +64,10 @@ def _configuration(repository: Repository) -> Iterator[Finding]:
 
 
 def _damaged(repository: Repository) -> Iterator[Finding]:
-    """Records that can't be read: they stop every command, so that nothing is taken for empty."""
-    readers: list[Callable[[], object]] = [partial(journal.entries, repository)]
-    readers += [_reader(folder) for folder in repository.store.folders()]
-    for read in readers:
-        try:
-            read()
-        except FileNotFoundError:
-            continue
-        except ParallelError as error:
+    """Records that can't be read: what they tell of is left alone, never taken for nothing."""
+    errors = [*journal.damaged(repository), *map(_trouble_in, repository.store.folders())]
+    for error in errors:
+        if error:
             yield Finding(
                 kind="record",
                 what=error.message,
@@ -83,12 +76,46 @@ def _damaged(repository: Repository) -> Iterator[Finding]:
             )
 
 
-def _reader(folder: TaskFolder) -> Callable[[], object]:
-    return lambda: (folder.task(), folder.runs(), folder.reviewed, folder.notice)
+def _trouble_in(folder: TaskFolder) -> ParallelError | None:
+    """What is wrong with the files of a task, if one of them can't be read."""
+    try:
+        folder.task()
+        folder.runs()
+        folder.read_all()
+    except FileNotFoundError:
+        return None
+    except ParallelError as error:
+        return error
+    return None
+
+
+def _unsaid(repository: Repository) -> Iterator[Finding]:
+    """The folders of tasks without a record: of starts that were killed before they made anything,
+    or of tasks whose record somebody deleted.
+    """
+    for folder in repository.store.folders():
+        if folder.record.exists() or folder.alive:
+            continue
+        if folder.is_unsaid:
+            yield Finding(
+                kind="interrupted",
+                what=f"{folder.slug}: its start was interrupted before it made anything",
+                why="an empty record of it is left",
+                command=FIX,
+                matters=False,
+                mend=partial(mending.drop_unsaid, repository, folder),
+            )
+            continue
+        yield Finding(
+            kind="record",
+            what=f"{folder.record} is gone, and other files of the task are there",
+            why="no command of ours knows the task; its branch and its worktree are as they were",
+            command=f"move '{folder.path}' away, then: git worktree list",
+        )
 
 
 def _trash(repository: Repository) -> Iterator[Finding]:
-    if journal.unfinished(repository):
+    if journal.half_moved(repository) or journal.unbegun(repository):
         yield Finding(
             kind="trash",
             what="a move to the trash, or back, was killed",

@@ -104,8 +104,12 @@ def is_ours(repository: Repository, journal: Journal) -> bool:
 
 def unfinished(repository: Repository) -> bool:
     """Whether a move was killed, or is just under way; cheap, and without the lock."""
-    found = any(entry.journal.state in (MOVING, RETURNING) for entry in entries(repository))
-    return found or bool(unbegun(repository))
+    return bool(half_moved(repository) or unbegun(repository))
+
+
+def half_moved(repository: Repository) -> list[Entry]:
+    """What is on its way into the trash or out of it, or was when somebody was killed."""
+    return [e for e in entries(repository) if e.journal.state in (MOVING, RETURNING)]
 
 
 def unbegun(repository: Repository) -> list[Path]:

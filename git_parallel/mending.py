@@ -35,9 +35,10 @@ def restore_worktree(repository: Repository, view: TaskView) -> None:
     task = view.task
     path = view.path
     with repository.store.locked():
+        _refuse_changed(repository, view)
         if os.path.lexists(path):
             raise ParallelError(f"{path} exists again", hint="git parallel list")
-        worktree = view.worktree
+        worktree = repository.worktree_of(task.slug)
         if worktree is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             worktree = repository.add_worktree(path, task.branch, task.base, create=False)
@@ -51,9 +52,18 @@ def restore_worktree(repository: Repository, view: TaskView) -> None:
         repository.store.link(task.slug, path)
 
 
+def _refuse_changed(repository: Repository, view: TaskView) -> None:
+    """Refuse where the task was moved since it was looked at, or somebody died who did that."""
+    trash.recover(repository)
+    if not view.folder.record.exists():
+        name = view.task.name
+        raise ParallelError(f"`{name}` was moved away", hint=f"git parallel undo {name}")
+
+
 def claim_worktree(repository: Repository, view: TaskView, worktree: Worktree) -> None:
     """Say that a worktree is a task's, where whoever was about to say it was killed."""
     with repository.store.locked():
+        _refuse_changed(repository, view)
         repository.mark(worktree, view.task.slug)
         repository.store.link(view.task.slug, worktree.path)
 
@@ -147,3 +157,9 @@ def finish_moves(repository: Repository) -> None:
     """Carry moves to the trash and back to their end that were killed."""
     with repository.store.locked():
         trash.recover(repository)
+
+
+def drop_unsaid(repository: Repository, folder: TaskFolder) -> None:
+    """Delete the folder of a task whose start was killed before it said what the task is."""
+    with repository.store.locked():
+        repository.store.drop_unsaid(folder)

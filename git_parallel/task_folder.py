@@ -22,6 +22,7 @@ from git_parallel.slot import Slot
 from git_parallel.task import Run, Slug, Task
 
 RECORD = "task.json"
+MAKING = "making.json"
 
 
 class TaskFolder:
@@ -35,6 +36,13 @@ class TaskFolder:
     def record(self) -> Path:
         """Where `start` wrote what it made."""
         return self.path / RECORD
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether a claim died before it said what the task is, and so before all else."""
+        if self.record.exists() or not self.path.is_dir():
+            return False
+        return {path.name for path in self.path.iterdir() if path.suffix != ".tmp"} <= {MAKING}
 
     @property
     def brief(self) -> Path:
@@ -108,15 +116,15 @@ class TaskFolder:
     @property
     def making(self) -> Making | None:
         """What a `start` was about to make, where it did not come to its end."""
-        return find_record(self.path / "making.json", Making)
+        return find_record(self.path / MAKING, Making)
 
     def write_making(self, making: Making) -> None:
         """Say what is about to be made."""
-        write_record(self.path / "making.json", making, durable=False)
+        write_record(self.path / MAKING, making, durable=False)
 
     def made(self) -> None:
         """Say that all of it was made."""
-        (self.path / "making.json").unlink(missing_ok=True)
+        (self.path / MAKING).unlink(missing_ok=True)
 
     @property
     def landed(self) -> Landed | None:

@@ -206,8 +206,9 @@ def make_sure_there_is_room(entry: Entry) -> None:
             raise UnsafeError(
                 f"there is a new task `{task.name}`", hint=f"git parallel remove {task.name}"
             )
-    if taken.folder(journal.slug).record.exists():
-        raise UnsafeError(f"{taken.folder(journal.slug).record} can't be read", hint="move it away")
+    there = taken.folder(journal.slug)
+    if there.path.exists() and not there.is_unsaid:
+        raise UnsafeError(f"{there.record} can't be read", hint=f"move {there.path} away")
     if journal.path and journal.tree and os.path.lexists(journal.path):
         raise UnsafeError(f"{journal.path} exists again", hint="move it away first")
     if not journal.drop_branch:
@@ -232,6 +233,8 @@ def _carry_back(entry: Entry) -> Path | None:
         _rename(path / PARKED, path / ".git")
     if journal.admin and entry.admin.exists():
         _return_admin(entry, path)
+    if entry.record.exists():
+        repository.store.drop_unsaid(repository.store.folder(journal.slug))
     _rename(entry.record, repository.store.tasks / journal.slug)
     _renew_slot(repository, repository.store.folder(journal.slug))
     if path:
@@ -313,8 +316,9 @@ def recover(repository: Repository) -> list[str]:
 
 def _is_blocked(entry: Entry) -> bool:
     """Whether something new stands where a part would have to go back to."""
-    journal, tasks = entry.journal, entry.repository.store.tasks
-    ways = [(entry.record, tasks / journal.slug)]
+    journal, store = entry.journal, entry.repository.store
+    there = store.folder(journal.slug)
+    ways = [] if there.is_unsaid else [(entry.record, there.path)]
     if journal.path and journal.tree:
         ways.append((Path(journal.tree), Path(journal.path)))
     return any(os.path.lexists(rest) and os.path.lexists(place) for rest, place in ways)

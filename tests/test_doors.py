@@ -70,6 +70,10 @@ class Place:
         self.git("commit", "-qm", f"Make {name}", at=path)
         return path
 
+    def halves(self) -> list[Path]:
+        """What says of a task that its `start` is not through."""
+        return sorted(self.git_dir.glob("parallel/.state/tasks/*/making.json"))
+
     def names(self) -> list[str]:
         done = self.call("list", "--json")
         assert done.code == 0, done
@@ -172,8 +176,28 @@ SAYS = {
 }
 
 
-def mend(place: Place) -> None:
-    """The next thing that a person does, and what must hold then."""
+def diagnosed(place: Place) -> list[dict[str, Any]]:
+    """What `doctor` says holds up work; what it names has a reason and a way out."""
+    done = place.call("doctor", "--json")
+    found: list[dict[str, Any]] = json.loads(done.out)["findings"]
+    matter = [one for one in found if one["matters"]]
+    assert done.code == (1 if matter else 0), done
+    assert all(one["why"] and one["command"] for one in found), found
+    return matter
+
+
+def mend(place: Place, *, doctor_first: bool) -> None:
+    """The next thing that a person does, and what must hold then: `doctor --fix` leaves nothing but
+    starts that were killed, which a person has to do again or remove, and names them.
+    """
+    if doctor_first:
+        done = place.call("doctor", "--fix", "--json")
+        assert done.code in (0, 1) and "a bug of" not in done.err, done
+        assert survivors.disagreements(place.git_dir) == []
+        left = diagnosed(place)
+        half = [path.parent.name for path in place.halves()]
+        assert [one["kind"] for one in left] == ["interrupted"] * len(half), left
+        assert {one["command"] for one in left} == {f"git parallel remove {n}" for n in half}
     place.explained()
 
 
@@ -184,11 +208,11 @@ def kill(server: Resident, template: Path, what: str, at: int, *, after: bool) -
     scene(place)
     code = place.call(*words, trap=Trap(at=at, after=after)).code
     until(place.rests)
-    mend(place)
+    mend(place, doctor_first=after)
     again = place.call(*words)
     assert again.code == 0 or any(said in again.err for said in SAYS[what]), again
     until(place.rests)
-    mend(place)
+    mend(place, doctor_first=not after)
     assert code in (0, KILLED), code
     shutil.rmtree(place.top.parent, ignore_errors=True)
     return code == KILLED
@@ -398,6 +422,23 @@ def test_a_run_refuses_a_task_whose_start_was_interrupted(server: Resident, temp
     place.explained()
 
 
+def test_a_task_comes_back_where_a_new_start_of_its_name_was_killed(
+    server: Resident, template: Path
+) -> None:
+    """What that had claimed is deleted, and not the record of what comes back."""
+    place = Place(server, template)
+    path = place.task("x")
+    assert place.call("remove", "x", "--delete-branch").code == 0
+    at = itertools.count(1)
+    while not place.halves():
+        assert place.call("start", "x", "--no-bootstrap", trap=Trap(at=next(at))).code == KILLED
+    assert not (place.halves()[0].parent / "task.json").exists()
+    assert place.call("undo", "x").code == 0
+    place.explained()
+    assert place.names() == ["x"]
+    assert path.is_dir()
+
+
 def test_a_lock_whose_folder_moved_while_somebody_waited_is_not_taken(tmp_path: Path) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
@@ -428,11 +469,11 @@ def fail(server: Resident, template: Path, what: str, at: int, number: int) -> b
     until(place.rests)
     assert done.code in (0, 1), (at, done)
     assert done.code == 0 or ("✗" in done.err and "a bug of" not in done.err), (at, done)
-    mend(place)
+    mend(place, doctor_first=True)
     again = place.call(*words)
     assert again.code == 0 or any(said in again.err for said in SAYS[what]), (at, done, again)
     until(place.rests)
-    mend(place)
+    mend(place, doctor_first=True)
     shutil.rmtree(place.top.parent, ignore_errors=True)
     return done.code != 0
 
