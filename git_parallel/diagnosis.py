@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from git_parallel import breakage, hooks, journal, mending, scratch, slot, tree
+from git_parallel import breakage, hooks, journal, mending, retreat, scratch, slot, tree, unmerge
 from git_parallel.errors import ParallelError
 from git_parallel.finding import FIX, Finding
+from git_parallel.lock import is_held
 from git_parallel.overview import look
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
@@ -31,7 +32,7 @@ def findings(repository: Repository) -> list[Finding]:
     for view in look(repository, files=False).tasks:
         if view.task.slug not in half_moved:  # else what is missing lies in the trash
             found += breakage.of_task(repository, view)
-    for part in (_trash, _damaged, _unsaid, _git_locks, _scratch, _hooks):
+    for part in (_trash, _damaged, _unsaid, _git_locks, _retreat, _scratch, _hooks):
         found += part(repository)
     return found
 
@@ -66,14 +67,16 @@ def _configuration(repository: Repository) -> Iterator[Finding]:
 def _damaged(repository: Repository) -> Iterator[Finding]:
     """Records that can't be read: what they tell of is left alone, never taken for nothing."""
     errors = [*journal.damaged(repository), *map(_trouble_in, repository.store.folders())]
-    for error in errors:
-        if error:
-            yield Finding(
-                kind="record",
-                what=error.message,
-                why="what can't be read is never taken for nothing",
-                command=f"less '{error.message.partition(' can')[0]}'",
-            )
+    yield from (_unreadable(error) for error in errors if error)
+
+
+def _unreadable(error: ParallelError) -> Finding:
+    return Finding(
+        kind="record",
+        what=error.message,
+        why="what can't be read is never taken for nothing",
+        command=f"less '{error.message.partition(' can')[0]}'",
+    )
 
 
 def _trouble_in(folder: TaskFolder) -> ParallelError | None:
@@ -164,6 +167,24 @@ def _size(trees: list[Path]) -> tuple[int, bool]:
             if seen > MOST_COUNTED:
                 return size, False
     return size, True
+
+
+def _retreat(repository: Repository) -> Iterator[Finding]:
+    """A merge's way back that was killed; not one that is under way."""
+    try:
+        begun = retreat.begun(repository)
+    except ParallelError as error:
+        yield _unreadable(error)
+        return
+    if begun is None or is_held(repository.store.state / "landing"):
+        return
+    yield Finding(
+        kind="undo",
+        what=f"{begun.name}: to take back its merge into {begun.target} was interrupted",
+        why=f"where {begun.target} is checked out, what it brought may look like staged changes",
+        command=f"git parallel undo --merge {begun.name}",
+        mend=partial(unmerge.finish, repository),
+    )
 
 
 def _git_locks(repository: Repository) -> Iterator[Finding]:

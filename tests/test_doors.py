@@ -151,6 +151,25 @@ def _merged(place: Place) -> None:
         os.utime(there, (1, 1))
 
 
+def _landed(place: Place) -> None:
+    """A merge of ours that changed, deleted and added files, and whose task went away."""
+    place.write(place.top / "old.txt")
+    place.git("add", ".")
+    place.git("commit", "-qm", "Have something old")
+    path = place.task("x")
+    place.git("rm", "-q", "old.txt", at=path)
+    place.write(path / "readme.txt")
+    place.git("commit", "-qam", "Change and delete", at=path)
+    place.write(place.top / "main.txt")
+    place.git("add", ".")
+    place.git("commit", "-qm", "Go on")
+    (path / "mine.local").rename(place.top / "mine.local")
+    for there in (path, *path.rglob("*")):
+        os.utime(there, (1, 1))
+    assert place.call("merge", "x").code == 0
+    assert not path.exists()
+
+
 COMMANDS: dict[str, tuple[Scene, tuple[str, ...]]] = {
     "start": (_start, ("start", "x", "--no-bootstrap")),
     "start-run": (_start, ("start", "x", "--no-bootstrap", "--", "true")),
@@ -160,6 +179,7 @@ COMMANDS: dict[str, tuple[Scene, tuple[str, ...]]] = {
     "rebase": (_diverged, ("rebase", "x")),
     "remove": (_one, ("remove", "x", "--delete-branch")),
     "undo": (_removed, ("undo", "x")),
+    "undo-merge": (_landed, ("undo", "--merge", "x")),
     "cleanup": (_merged, ("cleanup",)),
     "list": (_merged, ("list",)),
 }
@@ -173,6 +193,7 @@ SAYS = {
     "rebase": ("",),
     "remove": ("there is no task `x`",),
     "undo": ("the trash is empty", "is not in the trash"),
+    "undo-merge": ("no merge of `x` by git parallel is known",),
 }
 
 
@@ -198,6 +219,7 @@ def mend(place: Place, *, doctor_first: bool) -> None:
         half = [path.parent.name for path in place.halves()]
         assert [one["kind"] for one in left] == ["interrupted"] * len(half), left
         assert {one["command"] for one in left} == {f"git parallel remove {n}" for n in half}
+        assert place.git("status", "--porcelain") == ""
     place.explained()
 
 
@@ -213,6 +235,7 @@ def kill(server: Resident, template: Path, what: str, at: int, *, after: bool) -
     assert again.code == 0 or any(said in again.err for said in SAYS[what]), again
     until(place.rests)
     mend(place, doctor_first=not after)
+    assert place.git("status", "--porcelain") == ""
     assert code in (0, KILLED), code
     shutil.rmtree(place.top.parent, ignore_errors=True)
     return code == KILLED
