@@ -20,7 +20,7 @@ from git_parallel import slot
 from git_parallel.records import write
 from git_parallel.store import Store
 from git_parallel.task import Task
-from git_parallel.ties import admin_of, is_same, take
+from git_parallel.ties import admin_of, is_same, lead, take
 from git_parallel.worktree import Worktree, content, find_worktree
 
 FORMER = "former-keys"
@@ -265,7 +265,7 @@ def _correct_journal(record: Path, common: Path, main: Path | None, old: Path | 
     places = {"path": path, "tree": tree, "admin": admin}
     _change(record, **{key: str(place) if place else None for key, place in places.items()})
     if tree and path and admin and (tree / PARKED).exists():
-        write(tree / PARKED, os.fsencode(f"gitdir: {admin}\n"))
+        lead(tree / PARKED, admin)
         with contextlib.suppress(FileNotFoundError):
             write(record.parent / "admin" / "gitdir", os.fsencode(f"{path / '.git'}\n"))
 

@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from git_parallel import pins, records, slot
+from git_parallel import pins, slot, ties
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.home import resting_home
 from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries, unbegun
@@ -275,7 +275,7 @@ def _return_admin(entry: Entry, path: Path | None) -> None:
         admin, number = old.with_name(f"{old.name}{number}"), number + 1
     admin.parent.mkdir(exist_ok=True)
     if path and admin != old:
-        records.write(path / ".git", os.fsencode(f"gitdir: {admin}\n"))
+        ties.lead(path / ".git", admin)
     os.rename(entry.admin, admin)
 
 

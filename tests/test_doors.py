@@ -79,6 +79,12 @@ class Place:
         assert done.code == 0, done
         return [task["name"] for task in json.loads(done.out)["tasks"]]
 
+    def names_of_all(self) -> list[str]:
+        """The names of all tasks, in the trash or not."""
+        state = self.git_dir / "parallel" / ".state"
+        records = [*state.glob("tasks/*/task.json"), *state.glob("trash/*/task/task.json")]
+        return sorted(json.loads(path.read_bytes())["name"] for path in records)
+
     def rests(self) -> bool:
         """Whether nothing that a dead process spawned goes on."""
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -170,6 +176,95 @@ def _landed(place: Place) -> None:
     assert not path.exists()
 
 
+def _theirs(place: Place) -> None:
+    path = place.home / "theirs"
+    place.git("worktree", "add", "-q", "-b", "theirs", str(path))
+    place.write(path / "draft.local")
+
+
+def _without_files(place: Place) -> Path:
+    """A task x all of whose files are elsewhere too."""
+    path = place.task("x")
+    (path / "mine.local").rename(place.top / "mine.local")
+    return path
+
+
+def _deleted(place: Place) -> None:
+    shutil.rmtree(_without_files(place))
+
+
+def _pruned(place: Place) -> None:
+    _deleted(place)
+    place.git("worktree", "prune")
+
+
+def _unmarked(place: Place) -> None:
+    place.task("x")
+    (place.git_dir / "worktrees" / "x" / "parallel-task").unlink()
+    (place.git_dir / "parallel" / "x").unlink()
+
+
+def _cut_off(place: Place) -> None:
+    (place.task("x") / ".git").write_text("gitdir: /nowhere/worktrees/x\n")
+
+
+def _renamed(place: Place) -> None:
+    place.task("x")
+    place.git("branch", "-m", "parallel/x", "better")
+
+
+def _branchless(place: Place) -> None:
+    place.task("x")
+    place.git("update-ref", "-d", "refs/heads/parallel/x")
+
+
+def _half(scene: Scene, at: int, *words: str) -> Scene:
+    """A scene in which a command was killed at a door."""
+
+    def be(place: Place) -> None:
+        scene(place)
+        assert place.call(*words, trap=Trap(at=at)).code == KILLED
+        until(place.rests)
+
+    return be
+
+
+def _locked_by_the_dead(place: Place) -> None:
+    lock = place.git_dir / "worktrees" / place.task("x").name / "index.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+
+
+def _copied(place: Place) -> None:
+    """The copy of a repository and of its home, at the place of which the rest goes on."""
+    place.task("x")
+    place.task("gone")
+    assert place.call("remove", "gone").code == 0
+    copy = place.top.parent / "copy"
+    copy.mkdir()
+    for folder in (place.top, place.home):
+        shutil.copytree(folder, copy / folder.name, symlinks=True)
+    place.top, place.git_dir = copy / "repo", copy / "repo" / ".git"
+    place.home = copy / "repo.parallel"
+
+
+FIX = ("doctor", "--fix", "--json")
+MENDED: dict[str, tuple[Scene, tuple[str, ...]]] = {
+    "adopt": (_theirs, ("adopt", "../repo.parallel/theirs")),
+    "a worktree that was deleted": (_deleted, FIX),
+    "a worktree that was pruned": (_pruned, FIX),
+    "a worktree without its mark": (_unmarked, FIX),
+    "a worktree that leads nowhere": (_cut_off, FIX),
+    "a branch that was renamed": (_renamed, FIX),
+    "a branch that was deleted": (_branchless, FIX),
+    "a removal that was killed": (_half(_one, 34, "remove", "x", "--delete-branch"), FIX),
+    "an undo that was killed": (_half(_removed, 22, "undo", "x"), FIX),
+    "an undo of a merge that was killed": (_half(_landed, 18, "undo", "--merge", "x"), FIX),
+    "a lock of a git that died": (_locked_by_the_dead, FIX),
+    "a copy": (_copied, FIX),
+}
+
+
 COMMANDS: dict[str, tuple[Scene, tuple[str, ...]]] = {
     "start": (_start, ("start", "x", "--no-bootstrap")),
     "start-run": (_start, ("start", "x", "--no-bootstrap", "--", "true")),
@@ -258,6 +353,49 @@ def test_a_command_killed_at_every_door_is_done_again(
     for at in itertools.count(1 + part, PARTS):
         there = [kill(server, template, what, at, after=after) for after in (False, True)]
         if not any(there):
+            assert at > PARTS, "no door was counted"
+            return
+
+
+def kill_mending(server: Resident, template: Path, what: str, at: int, *, after: bool) -> bool:
+    """The same with what mends, and once more; returns whether there was such a door."""
+    scene, words = MENDED[what]
+    place = Place(server, template)
+    scene(place)
+    before = place.names_of_all()
+    code = place.call(*words, trap=Trap(at=at, after=after)).code
+    until(place.rests)
+    assert not place.lost()
+    mend(place, doctor_first=True)
+    again = place.call(*words)
+    assert again.code == 0 or "is the task `theirs` already" in again.err, again
+    mend(place, doctor_first=True)
+    assert place.names_of_all() == (before or ["theirs"])
+    for name in place.names():
+        assert place.git("status", "--porcelain", at=place.home / name) == "", name
+    assert code in (0, KILLED), code
+    shutil.rmtree(place.top.parent, ignore_errors=True)
+    return code == KILLED
+
+
+@pytest.mark.parametrize(
+    ("what", "at"),
+    [("adopt", 14), ("a worktree that was deleted", 21), ("a removal that was killed", 20)],
+)
+def test_what_mends_is_killed_and_mends_again(
+    server: Resident, template: Path, what: str, at: int
+) -> None:
+    assert kill_mending(server, template, what, at, after=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", MENDED)
+def test_what_mends_is_killed_at_every_second_door_and_mends_again(
+    server: Resident, template: Path, what: str
+) -> None:
+    """The door after the next one is as good as after this one, but for what git does between."""
+    for at in itertools.count(2, 2):
+        if not kill_mending(server, template, what, at, after=True):
             assert at > PARTS, "no door was counted"
             return
 
