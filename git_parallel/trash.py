@@ -62,7 +62,9 @@ def _move(
     entry = _announce(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
     _keep_reflog(entry)
     only_here = [tip] if tip else []
-    only_here += pins.commits_in(entry.reflog) + (pins.commits_at(worktree) if worktree else [])
+    only_here += pins.commits_in(entry.reflog)
+    if worktree:
+        only_here += pins.commits_at(worktree) + pins.staged_at(repository, worktree)
     pins.pin(repository, entry.journal.id, only_here)
     try:
         _carry_away(entry)
