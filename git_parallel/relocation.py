@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from git_parallel import slot
+from git_parallel.errors import ParallelError
 from git_parallel.records import write
 from git_parallel.store import Store
 from git_parallel.task import Task
@@ -96,15 +97,23 @@ def settle(common: Path, main: Path | None) -> Settled:
     with store.locked():
         if old_place(store) == common:
             return Settled()  # another command was faster
-        repaired = mend(store, common, main, known.path if known else None)
-        if known and known.identity == _identity(common):
-            _remember_key(store, known.path)
-        remember(store, common)
+        try:
+            return _settle(store, common, main, known)
+        except OSError as error:
+            words = f"this repository was moved, and can't be led back: {error.strerror}"
+            raise ParallelError(f"{words}: {error.filename}", hint=f"df -h '{common}'") from error
+
+
+def _settle(store: Store, common: Path, main: Path | None, known: Place | None) -> Settled:
+    repaired = mend(store, common, main, known.path if known else None)
+    if known and known.identity == _identity(common):
+        _remember_key(store, known.path)
+    remember(store, common)
     return Settled(repaired=tuple(repaired))
 
 
 def _remembered(store: Store) -> Place | None:
-    words = (content(store.state / "place") or "").split(" ", 2)
+    words = _noted(store.state / "place").split(" ", 2)
     if len(words) < 3 or not (words[0] + words[1]).isdigit():
         return None
     return Place(Path(words[2]), (int(words[0]), int(words[1])))
@@ -137,7 +146,16 @@ def _remember_key(store: Store, old: Path) -> None:
 
 def former_keys(store: Store) -> list[str]:
     """The keys that the repository had where it was before."""
-    return (content(store.state / FORMER) or "").split()
+    return _noted(store.state / FORMER).split()
+
+
+def _noted(path: Path) -> str:
+    """The text of a file of ours, empty where there is none; raises ParallelError."""
+    try:
+        return content(path) or ""
+    except OSError as error:
+        words = f"{path} can't be read: {error.strerror}"
+        raise ParallelError(words, hint=f"move it away: mv '{path}' '{path}.old'") from error
 
 
 def _identity(common: Path) -> tuple[int, int]:

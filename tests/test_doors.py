@@ -640,14 +640,20 @@ def fail(server: Resident, template: Path, what: str, at: int, number: int) -> b
 
 
 MACHINE = {"full": errno.ENOSPC, "read-only": errno.EROFS, "other": errno.EXDEV}
+SAMPLE = [
+    ("start", 2, errno.ENOSPC),
+    ("start", 6, errno.EDQUOT),
+    ("remove", 2, errno.EROFS),
+    ("remove", 6, errno.ENOSPC),
+    ("undo-merge", 3, errno.EROFS),
+]
 
 
-@pytest.mark.parametrize("at", [2, 6])
-@pytest.mark.parametrize("what", ["start", "remove"])
-def test_a_full_disk_is_told_and_costs_nothing(
-    server: Resident, template: Path, what: str, at: int
+@pytest.mark.parametrize(("what", "at", "number"), SAMPLE)
+def test_a_disk_that_takes_no_more_is_told_and_costs_nothing(
+    server: Resident, template: Path, what: str, at: int, number: int
 ) -> None:
-    assert fail(server, template, what, at, errno.ENOSPC)
+    assert fail(server, template, what, at, number)
 
 
 @pytest.mark.slow
