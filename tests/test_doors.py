@@ -9,10 +9,12 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -779,6 +781,63 @@ def test_a_clock_that_jumps_changes_nothing(
     assert place.call("remove", "y", trap=clock).code == 0
     assert place.call("cleanup", trap=clock).code == 0
     until(place.rests)
+    assert place.call("undo", "x").code == 0
+    assert survivors.files(path) == before
+    place.explained()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jump_s", [-30 * DAY_S, 30 * DAY_S])
+def test_a_clock_that_jumps_while_something_runs_ends_nothing(
+    server: Resident, template: Path, jump_s: float
+) -> None:
+    """It was wrong by so much when the run began, and is right from when the runner rests on."""
+    place = Place(server, template)
+    script = "until test -e ../go; do sleep 0.1; done; echo new > new.txt"
+    words = ("x", "--no-bootstrap", "--", "sh", "-c", script)
+    assert place.call("start", *words, trap=Trap(clock_s=jump_s, runner=True)).code == 0
+    folder = place.git_dir / "parallel/.state/tasks/x"
+    until((folder / "resting.json").exists)  # the next life of the runner is without the trap
+
+    def status(*, silent_s: float) -> str:
+        wrote = time.time() + jump_s - silent_s
+        os.utime(folder / "run-1.log", (wrote, wrote))
+        done = place.call("list", "--json")
+        return str(json.loads(done.out)["tasks"][0]["status"])
+
+    assert status(silent_s=60) == "running"
+    assert status(silent_s=3600) == "stalled"
+    assert place.call("cleanup").code == 0
+    assert place.call("wait", "x", "--timeout", "0.2").code == 1
+    (place.home / "go").touch()
+    assert place.call("wait", "x").code == 0
+    until(place.rests)
+    (place.home / "go").unlink()
+    known = json.loads((folder / "run-1.json").read_bytes())
+    assert (known["result"], known["exit_code"]) == ("ready", 0)
+    shown = place.call("show", "x").out + place.call("list").out
+    assert not re.search(r"-\d+[smhd]\b", shown)
+    place.explained()
+
+
+@pytest.mark.slow
+def test_a_clock_that_was_a_month_ahead_for_a_while_empties_nothing_untold(
+    server: Resident, template: Path
+) -> None:
+    place = Place(server, template)
+    path = place.task("x")
+    place.task("here")
+    before = survivors.files(path)
+    assert place.call("remove", "x", "--delete-branch").code == 0
+    ahead = Trap(clock_s=30 * DAY_S)
+    purge = ("purge", str(place.git_dir), "14", "4096")  # what the others leave to the background
+    for words in (("list",), purge, ("cleanup",), purge, ("undo", "--list"), purge):
+        assert place.call(*words, trap=ahead).code == 0
+        until(place.rests)
+    assert "x leaves the trash" in place.call("list", trap=ahead).out
+    for words in (("cleanup",), purge, ("list", "--all"), purge, ("undo", "--list")):
+        assert place.call(*words).code == 0
+        until(place.rests)
     assert place.call("undo", "x").code == 0
     assert survivors.files(path) == before
     place.explained()
