@@ -127,6 +127,14 @@ def _trash(repository: Repository) -> Iterator[Finding]:
             mend=partial(mending.finish_moves, repository),
         )
     yield from _trash_size(repository)
+    for left in [] if repository.settled.copy_of else journal.left_behind(repository):
+        yield Finding(
+            kind="trash",
+            what=f"{left.name}: in the trash since before this repository was moved",
+            why="its journal could not be read then, and `undo` does not find it",
+            command=FIX,
+            mend=partial(mending.lead_back, repository),
+        )
     for entry in journal.entries(repository):
         lost = entry.journal.tree and not Path(entry.journal.tree).exists()
         if lost and entry.journal.state == journal.KEPT:

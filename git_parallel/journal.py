@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from git_parallel import records
 from git_parallel.errors import ParallelError
+from git_parallel.relocation import is_of_living
 from git_parallel.repository import Repository
 
 JOURNAL = "journal.json"
@@ -89,6 +90,20 @@ def damaged(repository: Repository) -> list[ParallelError]:
             records.load_record(path, Journal)
         except (FileNotFoundError, ParallelError) as error:
             found += [error] if isinstance(error, ParallelError) else []
+    return found
+
+
+def left_behind(repository: Repository) -> list[Journal]:
+    """What rests in the trash since before the repository was moved, and was not told: its journal
+    could not be read then.
+    """
+    found = []
+    for path in sorted(repository.store.trash.glob(f"*/{JOURNAL}")):
+        with contextlib.suppress(ParallelError):
+            journal = records.find_record(path, Journal)
+            if journal and journal.admin and not is_ours(repository, journal):
+                living = is_of_living(Path(journal.admin), repository.common)
+                found += [] if living else [journal]
     return found
 
 

@@ -266,9 +266,10 @@ def _correct_journal(record: Path, common: Path, main: Path | None, old: Path | 
         known: dict[str, Any] = msgspec.json.decode(record.read_bytes())
         path, tree = (Path(known[key]) if known[key] else None for key in ("path", "tree"))
         admin = common / "worktrees" / Path(known["admin"]).name if known["admin"] else None
+        old = Path(known["admin"]).parent.parent if known["admin"] else old
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return  # whoever reads it says that it can't be read
-    others = bool(known["admin"]) and _is_of_living(Path(known["admin"]), common)
+    others = bool(known["admin"]) and is_of_living(Path(known["admin"]), common)
     if tree and (others or not tree.exists()):
         rest = Path(".trash") / record.parent.name / "tree"
         found = [*places_now(tree, common, main, old)]
@@ -288,7 +289,7 @@ def _correct_journal(record: Path, common: Path, main: Path | None, old: Path | 
             write(record.parent / "admin" / "gitdir", os.fsencode(f"{path / '.git'}\n"))
 
 
-def _is_of_living(admin: Path, common: Path) -> bool:
+def is_of_living(admin: Path, common: Path) -> bool:
     """Whether an admin folder was one of another repository, which is still there."""
     other = admin.parent.parent
     return (other / "HEAD").exists() and not is_same(other, common)

@@ -79,6 +79,7 @@ def test_a_damaged_record_in_a_repository_that_was_moved_stops_nothing_else(
     whole: Repo, tmp_path: Path, name: str
 ) -> None:
     (record,) = whole.state.glob(name) if "*" in name else [whole.state / name]
+    good = record.read_bytes() if record.exists() else b""
     record.write_text("{")
     whole.parallel("start", "y", "--no-bootstrap")
     whole.path.parent.rename(tmp_path / "two")
@@ -92,7 +93,12 @@ def test_a_damaged_record_in_a_repository_that_was_moved_stops_nothing_else(
     )
     repo.parallel("remove", "y")
     repo.parallel("undo", "y")
-    assert (home_of(repo) / "x" / "draft.txt").read_text() == "draft\n"
+    now.write_bytes(good) if good else now.unlink()
+    repo.parallel("doctor", "--fix")
+    assert repo.json("doctor")["findings"] == []
+    is_whole(repo, home_of(repo) / "x")
+    repo.parallel("undo", "gone")
+    assert (home_of(repo) / "gone" / "old.txt").read_text() == "old\n"
 
 
 def test_what_is_in_the_way_of_leading_back_is_named(whole: Repo, tmp_path: Path) -> None:
