@@ -33,7 +33,7 @@ from git_parallel.repository import Repository
 from git_parallel.schema import Config
 from git_parallel.site import Site
 from git_parallel.supervisor import Rest, Stopped, Supervisor
-from git_parallel.task import Check, Phase, Run, Status, now
+from git_parallel.task import Check, Phase, Run, Status, clock, now
 from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Approvals, Trust
 from git_parallel.turn import Turn
@@ -134,7 +134,7 @@ class Carrier(Chronicle):
 
     def _work(self) -> None:
         worktree = self._worktree()
-        self.update(phase=Phase.PREPARING, started=now())
+        self.update(phase=Phase.PREPARING, started=now(), clock=clock())
         if self.run.bootstrap:
             self._prepare()
         self.before = audit.take(self.repository, worktree)

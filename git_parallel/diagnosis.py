@@ -3,13 +3,14 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from git_parallel import breakage, hooks, journal, mending, scratch, slot, tree
+from git_parallel import breakage, hooks, journal, mending, retreat, scratch, slot, tree, unmerge
 from git_parallel.errors import ParallelError
 from git_parallel.finding import FIX, Finding
+from git_parallel.lock import is_held
 from git_parallel.overview import look
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
@@ -27,13 +28,11 @@ def findings(repository: Repository) -> list[Finding]:
     if not repository.store.exists:
         return []
     found = [*_copy(repository), *_configuration(repository)]
-    damaged = [*_damaged(repository)]
-    if not damaged:
-        for view in look(repository, files=False).tasks:
+    half_moved = {entry.journal.slug for entry in journal.half_moved(repository)}
+    for view in look(repository, files=False).tasks:
+        if view.task.slug not in half_moved:  # else what is missing lies in the trash
             found += breakage.of_task(repository, view)
-        found += _trash(repository)
-    found += damaged
-    for part in (_git_locks, _scratch, _hooks):
+    for part in (_trash, _damaged, _unsaid, _git_locks, _retreat, _scratch, _hooks):
         found += part(repository)
     return found
 
@@ -66,29 +65,59 @@ def _configuration(repository: Repository) -> Iterator[Finding]:
 
 
 def _damaged(repository: Repository) -> Iterator[Finding]:
-    """Records that can't be read: they stop every command, so that nothing is taken for empty."""
-    readers: list[Callable[[], object]] = [partial(journal.entries, repository)]
-    readers += [_reader(folder) for folder in repository.store.folders()]
-    for read in readers:
-        try:
-            read()
-        except FileNotFoundError:
+    """Records that can't be read: what they tell of is left alone, never taken for nothing."""
+    errors = [*journal.damaged(repository), *map(_trouble_in, repository.store.folders())]
+    yield from (_unreadable(error) for error in errors if error)
+
+
+def _unreadable(error: ParallelError) -> Finding:
+    return Finding(
+        kind="record",
+        what=error.message,
+        why="what can't be read is never taken for nothing",
+        command=f"less '{error.message.partition(' can')[0]}'",
+    )
+
+
+def _trouble_in(folder: TaskFolder) -> ParallelError | None:
+    """What is wrong with the files of a task, if one of them can't be read."""
+    try:
+        folder.read()
+        folder.runs()
+    except FileNotFoundError:
+        return None
+    except ParallelError as error:
+        return error
+    return None
+
+
+def _unsaid(repository: Repository) -> Iterator[Finding]:
+    """The folders of tasks without a record: of starts that were killed before they made anything,
+    or of tasks whose record somebody deleted.
+    """
+    for folder in repository.store.folders():
+        if folder.record.exists() or folder.alive:
             continue
-        except ParallelError as error:
+        if folder.is_unsaid:
             yield Finding(
-                kind="record",
-                what=error.message,
-                why="what can't be read is never taken for nothing",
-                command=f"less '{error.message.partition(' can')[0]}'",
+                kind="interrupted",
+                what=f"{folder.slug}: its start was interrupted before it made anything",
+                why="an empty record of it is left",
+                command=FIX,
+                matters=False,
+                mend=partial(mending.drop_unsaid, repository, folder),
             )
-
-
-def _reader(folder: TaskFolder) -> Callable[[], object]:
-    return lambda: (folder.task(), folder.runs(), folder.reviewed, folder.notice)
+            continue
+        yield Finding(
+            kind="record",
+            what=f"{folder.record} is gone, and other files of the task are there",
+            why="no command of ours knows the task; its branch and its worktree are as they were",
+            command=f"move '{folder.path}' away, then: git worktree list",
+        )
 
 
 def _trash(repository: Repository) -> Iterator[Finding]:
-    if journal.unfinished(repository):
+    if journal.half_moved(repository) or journal.unbegun(repository):
         yield Finding(
             kind="trash",
             what="a move to the trash, or back, was killed",
@@ -97,6 +126,14 @@ def _trash(repository: Repository) -> Iterator[Finding]:
             mend=partial(mending.finish_moves, repository),
         )
     yield from _trash_size(repository)
+    for left in [] if repository.settled.copy_of else journal.left_behind(repository):
+        yield Finding(
+            kind="trash",
+            what=f"{left.name}: in the trash since before this repository was moved",
+            why="its journal could not be read then, and `undo` does not find it",
+            command=FIX,
+            mend=partial(mending.lead_back, repository),
+        )
     for entry in journal.entries(repository):
         lost = entry.journal.tree and not Path(entry.journal.tree).exists()
         if lost and entry.journal.state == journal.KEPT:
@@ -137,6 +174,24 @@ def _size(trees: list[Path]) -> tuple[int, bool]:
             if seen > MOST_COUNTED:
                 return size, False
     return size, True
+
+
+def _retreat(repository: Repository) -> Iterator[Finding]:
+    """A merge's way back that was killed; not one that is under way."""
+    try:
+        begun = retreat.begun(repository)
+    except ParallelError as error:
+        yield _unreadable(error)
+        return
+    if begun is None or is_held(repository.store.state / "landing"):
+        return
+    yield Finding(
+        kind="undo",
+        what=f"{begun.name}: to take back its merge into {begun.target} was interrupted",
+        why=f"where {begun.target} is checked out, what it brought may look like staged changes",
+        command=f"git parallel undo --merge {begun.name}",
+        mend=partial(unmerge.finish, repository),
+    )
 
 
 def _git_locks(repository: Repository) -> Iterator[Finding]:

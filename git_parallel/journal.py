@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from git_parallel import records
 from git_parallel.errors import ParallelError
+from git_parallel.relocation import is_of_living
 from git_parallel.repository import Repository
 
 JOURNAL = "journal.json"
@@ -92,6 +93,20 @@ def damaged(repository: Repository) -> list[ParallelError]:
     return found
 
 
+def left_behind(repository: Repository) -> list[Journal]:
+    """What rests in the trash since before the repository was moved, and was not told: its journal
+    could not be read then.
+    """
+    found = []
+    for path in sorted(repository.store.trash.glob(f"*/{JOURNAL}")):
+        with contextlib.suppress(ParallelError):
+            journal = records.find_record(path, Journal)
+            if journal and journal.admin and not is_ours(repository, journal):
+                living = is_of_living(Path(journal.admin), repository.common)
+                found += [] if living else [journal]
+    return found
+
+
 def is_ours(repository: Repository, journal: Journal) -> bool:
     """Whether what a journal tells of belongs to this repository, not to one it was copied from."""
     if journal.admin is None:
@@ -104,8 +119,12 @@ def is_ours(repository: Repository, journal: Journal) -> bool:
 
 def unfinished(repository: Repository) -> bool:
     """Whether a move was killed, or is just under way; cheap, and without the lock."""
-    found = any(entry.journal.state in (MOVING, RETURNING) for entry in entries(repository))
-    return found or bool(unbegun(repository))
+    return bool(half_moved(repository) or unbegun(repository))
+
+
+def half_moved(repository: Repository) -> list[Entry]:
+    """What is on its way into the trash or out of it, or was when somebody was killed."""
+    return [e for e in entries(repository) if e.journal.state in (MOVING, RETURNING)]
 
 
 def unbegun(repository: Repository) -> list[Path]:

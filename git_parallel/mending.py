@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from msgspec import structs
 from git_parallel import journal, pins, relocation, slot, ties, trash
 from git_parallel.errors import ParallelError
 from git_parallel.overview import TaskView
-from git_parallel.records import load_record, write_record
+from git_parallel.records import load_record, write, write_record
 from git_parallel.relocation import places_now
 from git_parallel.repository import Repository
 from git_parallel.task import Task
@@ -35,25 +36,56 @@ def restore_worktree(repository: Repository, view: TaskView) -> None:
     task = view.task
     path = view.path
     with repository.store.locked():
+        _refuse_changed(repository, view)
         if os.path.lexists(path):
             raise ParallelError(f"{path} exists again", hint="git parallel list")
-        worktree = view.worktree
+        worktree = repository.worktree_of(task.slug)
         if worktree is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             worktree = repository.add_worktree(path, task.branch, task.base, create=False)
+            _fill(repository, worktree)
             repository.mark(worktree, task.slug)
-            git = repository.git_in(path)
-            git.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
         else:
-            path.mkdir(parents=True)
-            ties.tie(path, worktree.admin)
-            repository.git_in(path).run("checkout-index", "--all", "--quiet")
+            _make_again(repository, worktree)
         repository.store.link(task.slug, path)
+
+
+def _make_again(repository: Repository, worktree: Worktree) -> None:
+    """Check all files out that are in the index, beside the place of the worktree: it is there as a
+    whole or not at all.
+    """
+    path = worktree.path
+    fresh = path.with_name(f".{path.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)  # of somebody who was killed at this
+    fresh.mkdir(parents=True)
+    # Not by way of its `.git`: git would take it for where the worktree was moved to (2.39).
+    there = {"GIT_DIR": str(worktree.admin), "GIT_WORK_TREE": str(fresh)}
+    repository.git.at(fresh, **there).run("checkout-index", "--all", "--quiet")
+    write(fresh / ".git", os.fsencode(f"gitdir: {worktree.admin}\n"))
+    os.rename(fresh, path)
+    repository.git_in(path).run("update-index", "-q", "--refresh", ok=(0, 1))
+
+
+def _fill(repository: Repository, worktree: Worktree) -> None:
+    """Check out the branch of a worktree in which nothing was ever staged, and nothing is."""
+    if not (worktree.admin / "index").exists() and os.listdir(worktree.path) == [".git"]:
+        git = repository.git_in(worktree.path)
+        git.run("reset", "--hard", "--quiet", "--no-recurse-submodules")
+
+
+def _refuse_changed(repository: Repository, view: TaskView) -> None:
+    """Refuse where the task was moved since it was looked at, or somebody died who did that."""
+    trash.recover(repository)
+    if not view.folder.record.exists():
+        name = view.task.name
+        raise ParallelError(f"`{name}` was moved away", hint=f"git parallel undo {name}")
 
 
 def claim_worktree(repository: Repository, view: TaskView, worktree: Worktree) -> None:
     """Say that a worktree is a task's, where whoever was about to say it was killed."""
     with repository.store.locked():
+        _refuse_changed(repository, view)
+        _fill(repository, worktree)
         repository.mark(worktree, view.task.slug)
         repository.store.link(view.task.slug, worktree.path)
 
@@ -147,3 +179,9 @@ def finish_moves(repository: Repository) -> None:
     """Carry moves to the trash and back to their end that were killed."""
     with repository.store.locked():
         trash.recover(repository)
+
+
+def drop_unsaid(repository: Repository, folder: TaskFolder) -> None:
+    """Delete the folder of a task whose start was killed before it said what the task is."""
+    with repository.store.locked():
+        repository.store.drop_unsaid(folder)

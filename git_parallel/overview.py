@@ -19,7 +19,17 @@ from git_parallel.evidence import Evidence
 from git_parallel.facts import REMOTES, Facts, find_facts, upstream_of
 from git_parallel.records import Notice
 from git_parallel.repository import Branch, Repository
-from git_parallel.task import Run, Status, Task, now, parse_name, same_name, status_of
+from git_parallel.task import (
+    Run,
+    Status,
+    Task,
+    clock,
+    now,
+    parse_name,
+    same_name,
+    silence,
+    status_of,
+)
 from git_parallel.task_folder import Known, TaskFolder
 from git_parallel.worktree import Worktree
 
@@ -246,7 +256,7 @@ def _status(
     status, reason = status_of(
         run,
         alive=files.alive,
-        silent_s=_silent_s(log),
+        silent_s=_silent_s(run, log) if run and log else 0.0,
         merged=merged,
         moved_on=bool(run and run.head and tip and run.head != tip),
         made=files.alive or files.making is None,
@@ -265,12 +275,13 @@ def _broken(task: Task, facts: Facts | None) -> Iterable[str]:
     return *breaches(task, facts.paths), *excess
 
 
-def _silent_s(log: Path | None) -> float:
-    """For how many seconds nothing was written to a log."""
+def _silent_s(run: Run, log: Path) -> float:
+    """For how many seconds nothing was written to a run's log."""
     try:
-        return time.time() - log.stat().st_mtime if log else 0.0
+        seen_s = time.time() - log.stat().st_mtime
     except OSError:
         return 0.0
+    return silence(seen_s, clock() - run.clock) if run.clock else seen_s
 
 
 def _under_way(doing: environment.Doing) -> str:

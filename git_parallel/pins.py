@@ -8,6 +8,7 @@ from git_parallel.repository import Repository
 from git_parallel.worktree import Worktree
 
 PINS = "refs/parallel/trash"
+CHANGED = ("diff-index", "--cached", "--no-renames", "--ignore-submodules=all", "--raw", "-z")
 FIRST_ID = re.compile(r"^([0-9a-f]{64}|[0-9a-f]{40})(?=\s|$)", re.MULTILINE)
 
 
@@ -39,6 +40,25 @@ def commits_at(worktree: Worktree) -> list[str]:
     texts = [path.read_text("utf-8", "replace") for path in files if path.is_file()]
     loose = [found[1] for text in texts for found in FIRST_ID.finditer(text)]
     return [*commits_in(admin / "logs" / "HEAD"), *loose]
+
+
+def staged_at(repository: Repository, worktree: Worktree) -> list[str]:
+    """A tree of all blobs that only a worktree's index knows, all versions of a path in conflict
+    among them; git keeps these for a worktree (git-gc(1)), but not for one in the trash.
+    """
+    if not (worktree.admin / "index").exists():
+        return []
+    place = repository.place
+    there = {"GIT_DIR": str(worktree.admin), "GIT_WORK_TREE": str(place)}
+    git = repository.git.at(place, **there)
+    changed = git.run(*CHANGED, "HEAD", ok=(0, 128)).fields[::2]
+    found = [field.split(" ")[3] for field in changed if not field.endswith(" D")]
+    found += [field.split(" ")[1] for field in git.fields("ls-files", "--unmerged", "-z")]
+    blobs = _existing(repository, [blob for blob in dict.fromkeys(found) if blob.strip("0")])
+    if not blobs:
+        return []
+    lines = "".join(f"100644 blob {blob}\t{n}\0" for n, blob in enumerate(blobs))
+    return [repository.git.text("mktree", "-z", stdin=lines)]
 
 
 def commits_in(log: Path) -> list[str]:

@@ -17,10 +17,11 @@ import msgspec
 from msgspec import Struct
 
 from git_parallel import slot
+from git_parallel.errors import ParallelError
 from git_parallel.records import write
 from git_parallel.store import Store
 from git_parallel.task import Task
-from git_parallel.ties import admin_of, is_same, take
+from git_parallel.ties import admin_of, is_same, lead, take
 from git_parallel.worktree import Worktree, content, find_worktree
 
 FORMER = "former-keys"
@@ -96,15 +97,23 @@ def settle(common: Path, main: Path | None) -> Settled:
     with store.locked():
         if old_place(store) == common:
             return Settled()  # another command was faster
-        repaired = mend(store, common, main, known.path if known else None)
-        if known and known.identity == _identity(common):
-            _remember_key(store, known.path)
-        remember(store, common)
+        try:
+            return _settle(store, common, main, known)
+        except OSError as error:
+            words = f"this repository was moved, and can't be led back: {error.strerror}"
+            raise ParallelError(f"{words}: {error.filename}", hint=f"df -h '{common}'") from error
+
+
+def _settle(store: Store, common: Path, main: Path | None, known: Place | None) -> Settled:
+    repaired = mend(store, common, main, known.path if known else None)
+    if known and known.identity == _identity(common):
+        _remember_key(store, known.path)
+    remember(store, common)
     return Settled(repaired=tuple(repaired))
 
 
 def _remembered(store: Store) -> Place | None:
-    words = (content(store.state / "place") or "").split(" ", 2)
+    words = _noted(store.state / "place").split(" ", 2)
     if len(words) < 3 or not (words[0] + words[1]).isdigit():
         return None
     return Place(Path(words[2]), (int(words[0]), int(words[1])))
@@ -137,7 +146,16 @@ def _remember_key(store: Store, old: Path) -> None:
 
 def former_keys(store: Store) -> list[str]:
     """The keys that the repository had where it was before."""
-    return (content(store.state / FORMER) or "").split()
+    return _noted(store.state / FORMER).split()
+
+
+def _noted(path: Path) -> str:
+    """The text of a file of ours, empty where there is none; raises ParallelError."""
+    try:
+        return content(path) or ""
+    except OSError as error:
+        words = f"{path} can't be read: {error.strerror}"
+        raise ParallelError(words, hint=f"move it away: mv '{path}' '{path}.old'") from error
 
 
 def _identity(common: Path) -> tuple[int, int]:
@@ -248,9 +266,10 @@ def _correct_journal(record: Path, common: Path, main: Path | None, old: Path | 
         known: dict[str, Any] = msgspec.json.decode(record.read_bytes())
         path, tree = (Path(known[key]) if known[key] else None for key in ("path", "tree"))
         admin = common / "worktrees" / Path(known["admin"]).name if known["admin"] else None
+        old = Path(known["admin"]).parent.parent if known["admin"] else old
     except (OSError, msgspec.DecodeError, KeyError, TypeError):
         return  # whoever reads it says that it can't be read
-    others = bool(known["admin"]) and _is_of_living(Path(known["admin"]), common)
+    others = bool(known["admin"]) and is_of_living(Path(known["admin"]), common)
     if tree and (others or not tree.exists()):
         rest = Path(".trash") / record.parent.name / "tree"
         found = [*places_now(tree, common, main, old)]
@@ -265,12 +284,12 @@ def _correct_journal(record: Path, common: Path, main: Path | None, old: Path | 
     places = {"path": path, "tree": tree, "admin": admin}
     _change(record, **{key: str(place) if place else None for key, place in places.items()})
     if tree and path and admin and (tree / PARKED).exists():
-        write(tree / PARKED, os.fsencode(f"gitdir: {admin}\n"))
+        lead(tree / PARKED, admin)
         with contextlib.suppress(FileNotFoundError):
             write(record.parent / "admin" / "gitdir", os.fsencode(f"{path / '.git'}\n"))
 
 
-def _is_of_living(admin: Path, common: Path) -> bool:
+def is_of_living(admin: Path, common: Path) -> bool:
     """Whether an admin folder was one of another repository, which is still there."""
     other = admin.parent.parent
     return (other / "HEAD").exists() and not is_same(other, common)

@@ -178,19 +178,23 @@ class Store:
         anything is.
         """
         folder = self.folder(task.slug)
-        if folder.path.exists() and not folder.record.exists():
-            import shutil
-
-            shutil.rmtree(folder.path)  # a claim that died before it said anything
+        self.drop_unsaid(folder)
         folder.path.mkdir()
         if making:
             folder.write_making(making)
         write_record(folder.record, task)
         return folder
 
+    def drop_unsaid(self, folder: TaskFolder) -> None:
+        """Delete what a claim left that died before it said anything, under the lock."""
+        if folder.is_unsaid:
+            import shutil
+
+            shutil.rmtree(folder.path)
+
     def taken_slugs(self) -> frozenset[str]:
         """The folded slugs that a new task can't have."""
-        return frozenset(folded(folder.slug) for folder in self.folders() if folder.record.exists())
+        return frozenset(folded(folder.slug) for folder in self.folders() if not folder.is_unsaid)
 
     def sweep_temporaries(self) -> None:
         """Delete what writers that were killed left behind."""

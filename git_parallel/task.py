@@ -2,6 +2,7 @@
 
 import enum
 import re
+import time
 import unicodedata
 from datetime import UTC, datetime
 from typing import NewType
@@ -97,7 +98,8 @@ class Check(Struct, frozen=True, forbid_unknown_fields=True):
 class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One execution on a task. `exit_code` is negative for a signal, as in Python's subprocess;
     `offset` is where in the log the command's part begins, `output` the form of its events.
-    An `interactive` one runs on a terminal; `question` is what it asks of a person now.
+    An `interactive` one runs on a terminal; `question` is what it asks of a person now. `clock` is
+    what `clock()` was when it started.
     """
 
     version: int = 1
@@ -121,6 +123,7 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     detail: str = ""
     pid: int | None = None
     started: datetime | None = None
+    clock: float = 0.0
     ended: datetime | None = None
     exit_code: int | None = None
     result: Status | None = None
@@ -136,6 +139,13 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def now() -> datetime:
     """The current time, aware and in UTC."""
     return datetime.now(UTC)
+
+
+def clock() -> float:
+    """When the machine was started, by the clock as it is set now, in seconds since the epoch and
+    without the times that the machine slept; a change of it is one of the clock.
+    """
+    return time.time() - time.monotonic()
 
 
 def parse_name(text: str) -> TaskName:
@@ -188,6 +198,14 @@ def slug_of(name: TaskName, taken: frozenset[str]) -> Slug:
     while folded(slug) in taken:
         slug, number = f"{flat}-{number}", number + 1
     return Slug(slug)
+
+
+def silence(seen_s: float, set_s: float) -> float:
+    """For how many seconds a run has really printed nothing, whose log looks that old: by so many
+    seconds the clock was set forward since the run began, or back, or the machine slept. Pure.
+    """
+    before_that = seen_s >= set_s > 0 or seen_s < 0 > set_s
+    return seen_s - set_s if before_that else seen_s
 
 
 def status_of(

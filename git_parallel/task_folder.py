@@ -59,6 +59,13 @@ class TaskFolder:
         return self.path / RECORD
 
     @property
+    def is_unsaid(self) -> bool:
+        """Whether a claim died before it said what the task is, and so before all else."""
+        if self.record.exists() or not self.path.is_dir():
+            return False
+        return {path.name for path in self.path.iterdir() if path.suffix != ".tmp"} <= {MAKING}
+
+    @property
     def brief(self) -> Path:
         """What the agent is told."""
         return self.path / "brief.md"

@@ -27,8 +27,28 @@ def is_same(one: Path, other: Path) -> bool:
 
 def tie(path: Path, admin: Path) -> None:
     """Have a worktree and an admin folder name each other."""
-    write(path / ".git", os.fsencode(f"gitdir: {admin}\n"))
+    lead(path / ".git", admin)
     write(admin / "gitdir", os.fsencode(f"{path / '.git'}\n"))
+
+
+def lead(pointer: Path, admin: Path) -> None:
+    """Have a worktree's `.git` file name an admin folder; what somebody left there who was killed
+    at that would look like the user's own file, and goes.
+    """
+    for left in pointer.parent.glob(f".{pointer.name}.*.tmp"):
+        if not _lives(left.name.removeprefix(f".{pointer.name}.").partition(".")[0]):
+            left.unlink(missing_ok=True)
+    write(pointer, os.fsencode(f"gitdir: {admin}\n"))
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        return True
+    return True
 
 
 def take(path: Path, worktree: Worktree) -> None:
@@ -61,4 +81,4 @@ def _lead_submodules_back(before: Worktree, admin: Path, path: Path) -> None:
         stands = path / os.path.relpath(stood, before.path)
         if worktree and stands.is_relative_to(path) and (stands / ".git").is_file():
             git.run(*asked, "core.worktree", os.path.relpath(stands, modules))
-            write(stands / ".git", os.fsencode(f"gitdir: {os.path.relpath(modules, stands)}\n"))
+            lead(stands / ".git", Path(os.path.relpath(modules, stands)))

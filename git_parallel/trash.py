@@ -11,7 +11,7 @@ import shutil
 import time
 from pathlib import Path
 
-from git_parallel import pins, records, slot
+from git_parallel import pins, slot, ties
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.home import resting_home
 from git_parallel.journal import KEPT, MOVING, RETURNING, Entry, Journal, entries, unbegun
@@ -62,7 +62,9 @@ def _move(
     entry = _announce(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
     _keep_reflog(entry)
     only_here = [tip] if tip else []
-    only_here += pins.commits_in(entry.reflog) + (pins.commits_at(worktree) if worktree else [])
+    only_here += pins.commits_in(entry.reflog)
+    if worktree:
+        only_here += pins.commits_at(worktree) + pins.staged_at(repository, worktree)
     pins.pin(repository, entry.journal.id, only_here)
     try:
         _carry_away(entry)
@@ -206,8 +208,9 @@ def make_sure_there_is_room(entry: Entry) -> None:
             raise UnsafeError(
                 f"there is a new task `{task.name}`", hint=f"git parallel remove {task.name}"
             )
-    if taken.folder(journal.slug).record.exists():
-        raise UnsafeError(f"{taken.folder(journal.slug).record} can't be read", hint="move it away")
+    there = taken.folder(journal.slug)
+    if there.path.exists() and not there.is_unsaid:
+        raise UnsafeError(f"{there.record} can't be read", hint=f"move {there.path} away")
     if journal.path and journal.tree and os.path.lexists(journal.path):
         raise UnsafeError(f"{journal.path} exists again", hint="move it away first")
     if not journal.drop_branch:
@@ -232,6 +235,8 @@ def _carry_back(entry: Entry) -> Path | None:
         _rename(path / PARKED, path / ".git")
     if journal.admin and entry.admin.exists():
         _return_admin(entry, path)
+    if entry.record.exists():
+        repository.store.drop_unsaid(repository.store.folder(journal.slug))
     _rename(entry.record, repository.store.tasks / journal.slug)
     _renew_slot(repository, repository.store.folder(journal.slug))
     if path:
@@ -272,7 +277,7 @@ def _return_admin(entry: Entry, path: Path | None) -> None:
         admin, number = old.with_name(f"{old.name}{number}"), number + 1
     admin.parent.mkdir(exist_ok=True)
     if path and admin != old:
-        records.write(path / ".git", os.fsencode(f"gitdir: {admin}\n"))
+        ties.lead(path / ".git", admin)
     os.rename(entry.admin, admin)
 
 
@@ -313,8 +318,9 @@ def recover(repository: Repository) -> list[str]:
 
 def _is_blocked(entry: Entry) -> bool:
     """Whether something new stands where a part would have to go back to."""
-    journal, tasks = entry.journal, entry.repository.store.tasks
-    ways = [(entry.record, tasks / journal.slug)]
+    journal, store = entry.journal, entry.repository.store
+    there = store.folder(journal.slug)
+    ways = [] if there.is_unsaid else [(entry.record, there.path)]
     if journal.path and journal.tree:
         ways.append((Path(journal.tree), Path(journal.path)))
     return any(os.path.lexists(rest) and os.path.lexists(place) for rest, place in ways)

@@ -4,33 +4,30 @@ The same guards as for landing: the target moves by compare-and-swap, and where 
 nothing is touched that is not committed. Else the way back is a revert, which a person makes.
 """
 
-import os
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import records, trash
-from git_parallel.changes import Change, changes_between
-from git_parallel.errors import GitError, ParallelError, UnsafeError
+from git_parallel import records, retreat, trash
+from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.facts import REMOTES
-from git_parallel.git import QUIET_HOOKS, Git, status_path
 from git_parallel.journal import KEPT, Entry, entries
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
+from git_parallel.retreat import Retreat
 from git_parallel.task import same_name
-from git_parallel.task_folder import TaskFolder
-from git_parallel.worktree import operations_in
 
 LANDING_WAIT_S = 3600.0
-NAMED = 3
 
 
 class Merge(Struct, frozen=True):
     """A merge of ours: what was recorded of it, and where its task is now: here or in the trash."""
 
     name: str
+    slug: str
     landed: Landed
-    folder: TaskFolder | None
     entry: Entry | None
 
 
@@ -45,35 +42,76 @@ class Undone(Struct, frozen=True):
 
 def take_back(repository: Repository, name: str) -> Undone:
     """Move a target back to where it was before our merge of a task, and bring the task back from
-    the trash; raises ParallelError, with nothing changed, where that is not possible.
+    the trash, or finish that where it was killed; raises ParallelError, with nothing changed, where
+    it is not possible.
     """
-    with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S), repository.store.locked():
-        trash.recover(repository)
+    with _alone(repository):
+        begun, done = retreat.begun(repository), _finish(repository)
+        if done and begun and (same_name(begun.name, name) or name in (begun.slug, begun.entry)):
+            return done
         merge = _find(repository, name)
         target, before = _target(repository, merge)
         if merge.entry:
             trash.make_sure_there_is_room(merge.entry)
-        _move_back(repository, merge, target, before)
-        path = trash.bring_back(merge.entry) if merge.entry else None
-        folder = merge.folder or repository.store.folder(
-            merge.entry.journal.slug if merge.entry else ""
-        )
+        entry = merge.entry.journal.id if merge.entry else None
+        landed = merge.landed
+        way = Retreat(merge.name, merge.slug, landed.target, landed.result, before, entry)
+        retreat.move(repository, way, target)
+        return _bring_back(repository, way)
+
+
+def finish(repository: Repository) -> Undone | None:
+    """Finish a merge's way back that was killed; None where there is none, or nothing had moved.
+    Raises ParallelError, with nothing changed, where it can't be.
+    """
+    if retreat.begun(repository) is None:
+        return None
+    with _alone(repository):
+        return _finish(repository)
+
+
+@contextlib.contextmanager
+def _alone(repository: Repository) -> Iterator[None]:
+    with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S), repository.store.locked():
+        trash.recover(repository)
+        yield
+
+
+def _finish(repository: Repository) -> Undone | None:
+    begun = retreat.begun(repository)
+    if begun is None:
+        return None
+    if retreat.finish(repository, begun):
+        return _bring_back(repository, begun)
+    retreat.end(repository)
+    return None
+
+
+def _bring_back(repository: Repository, way: Retreat) -> Undone:
+    """Bring the task back whose target is where it was, and forget that it was merged."""
+    kept = [e for e in entries(repository) if e.journal.id == way.entry]
+    path = trash.bring_back(kept[0]) if kept else None
+    if path is None and way.entry and (worktree := repository.worktree_of(way.slug)):
+        path = worktree.path  # it had come back already
+    folder = repository.store.folder(way.slug)
+    if folder.landed and folder.landed.result == way.result:
         folder.forget_landed()
-    return Undone(merge.name, merge.landed.target, before, path)
+    retreat.end(repository)
+    return Undone(way.name, way.target, way.before, path)
 
 
 def _find(repository: Repository, name: str) -> Merge:
     for folder, task in repository.store.load_tasks():
         landed = folder.landed
         if landed and (same_name(task.name, name) or folder.slug == name):
-            return Merge(task.name, landed, folder, None)
+            return Merge(task.name, folder.slug, landed, None)
     for entry in reversed(entries(repository)):
         journal = entry.journal
         wanted = same_name(journal.name, name) or journal.id == name
         if not wanted or journal.state != KEPT:
             continue
         if landed := records.find_record(entry.record / "landed.json", Landed):
-            return Merge(journal.name, landed, None, entry)
+            return Merge(journal.name, journal.slug, landed, entry)
     raise ParallelError(
         f"no merge of `{name}` by git parallel is known", hint="git parallel undo --list"
     )
@@ -112,49 +150,3 @@ def _reverted(landed: Landed) -> str:
     if landed.strategy == "squash" or landed.before is None:
         return landed.result
     return f"{landed.before}..{landed.result}"
-
-
-def _move_back(repository: Repository, merge: Merge, target: Branch, before: str) -> None:
-    result = merge.landed.result
-    message = f"undo merge {merge.name}"
-    place = target.worktree
-    if place is None or not place.is_dir():
-        repository.git.run("update-ref", "-m", message, target.ref, before, result)
-        return
-    git = Git(place, None, **QUIET_HOOKS)
-    _refuse_unfinished(git)
-    change = changes_between(git, [(result, before)])[result, before]
-    _refuse_in_the_way(git, change)
-    two_ways = ("-c", "submodule.recurse=false", "read-tree", "-m", "-u")
-    git.run("update-index", "-q", "--refresh", ok=(0, 1))
-    git.run(*two_ways, "--dry-run", result, before)
-    git.run("update-ref", "-m", message, target.ref, before, result)
-    try:
-        git.run(*two_ways, result, before)
-    except GitError:
-        git.run("update-ref", "-m", f"{message}: taken back", target.ref, result, before)
-        raise
-
-
-def _refuse_unfinished(git: Git) -> None:
-    for what in operations_in(Path(git.text("rev-parse", "--absolute-git-dir"))):
-        raise UnsafeError(
-            f"{what} is not finished in {git.folder}", hint=f'git -C "{git.folder}" status'
-        )
-
-
-def _refuse_in_the_way(git: Git, change: Change) -> None:
-    """Refuse where what is not committed would be overwritten: changed files, hidden ones, and
-    ignored ones where a file comes back.
-    """
-    paths = set(change.paths)
-    fields = git.fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
-    touched = paths & set(map(status_path, fields))
-    flags = git.fields("ls-files", "-v", "-z")
-    touched |= paths & {field[2:] for field in flags if field[0].islower() or field[0] == "S"}
-    back = [entry.path for entry in change.entries if not entry.old[0].strip("0")]
-    touched |= {path for path in back if os.path.lexists(git.folder / path)}
-    if touched:
-        named = ", ".join(sorted(touched)[:NAMED])
-        words = f"uncommitted changes in {git.folder} would be overwritten: {named}"
-        raise UnsafeError(words, hint=f'git -C "{git.folder}" stash')

@@ -10,8 +10,10 @@ import io
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +82,7 @@ def arm(trap: Trap) -> None:
         _arm_runner(trap)
         return
     if trap.clock_s:
-        real = time.time
-        time.time = lambda: real() + trap.clock_s
+        _set_clock(trap.clock_s)
     if not trap.at:
         return
     bell = Bell(trap)
@@ -92,6 +93,21 @@ def arm(trap: Trap) -> None:
         subprocess.Popen.__init__ = bell.armed(subprocess.Popen.__init__)  # type: ignore[method-assign]
     if "open" in names:
         _arm_open(bell)
+
+
+def _set_clock(by_s: float) -> None:
+    """Shift the wall clock, in all modules of ours that ask for it; not the monotonic one."""
+    real = time.time
+    time.time = lambda: real() + by_s
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(seconds=by_s)
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("git_parallel.") and getattr(module, "datetime", None) is datetime:
+            module.datetime = Shifted  # type: ignore[attr-defined]
 
 
 def _arm_open(bell: Bell) -> None:

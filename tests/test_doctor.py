@@ -158,6 +158,36 @@ def test_a_record_that_can_not_be_read_is_named_and_nothing_is_done_to_it(
     assert record.read_text() == "{"
 
 
+def test_a_record_that_can_not_be_read_hides_nothing_else(repo: Repo, task: Repo) -> None:
+    repo.parallel("start", "gone", "--no-bootstrap")
+    repo.parallel("remove", "gone")
+    repo.parallel("start", "y", "--no-bootstrap")
+    shutil.rmtree(repo.task("y")["path"])
+    (journal,) = repo.state.glob("trash/gone-*/journal.json")
+    (repo.state / "tasks" / "x" / "landed.json").write_text("{")
+    journal.write_text("{")
+    told = doctor(repo, "--fix", ok=1)
+    assert told.count("can't be read: ") == 2
+    assert "/tasks/x/landed.json can't be read" in told
+    assert "/journal.json can't be read" in told
+    assert "y: its worktree TMP/my répo.parallel/y is gone: mended" in told
+
+
+def test_a_record_that_somebody_deleted_is_named_and_its_files_stay(repo: Repo, task: Repo) -> None:
+    folder = repo.state / "tasks" / "x"
+    (folder / "task.json").unlink()
+    told = (
+        "✗ TMP/my répo/.git/parallel/.state/tasks/x/task.json is gone, and other files of the task"
+        " are there; no command of ours knows the task; its branch and its worktree are as they"
+        " were\n"
+        "↳ move 'TMP/my répo/.git/parallel/.state/tasks/x' away, then: git worktree list\n"
+    )
+    assert doctor(repo, "--fix", ok=1) == told
+    repo.parallel("start", "x", "--branch", "new", "--no-bootstrap", ok=(0, 1))
+    assert (folder / "brief.md").exists()
+    assert doctor(repo, "--fix", ok=1) == told
+
+
 def test_a_configuration_that_can_not_be_read_is_named(repo: Repo, task: Repo) -> None:
     (repo.path / ".git" / "parallel" / "config.toml").write_text("x = ")
     told = doctor(repo, ok=1)

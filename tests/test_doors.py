@@ -9,10 +9,12 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +30,7 @@ from tests.resident import Ended, Resident, resident
 
 KILLED = -signal.SIGKILL
 PARTS = 4
+EVERY = 3  # of the doors, where all of them take too long
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +73,20 @@ class Place:
         self.git("commit", "-qm", f"Make {name}", at=path)
         return path
 
+    def halves(self) -> list[Path]:
+        """What says of a task that its `start` is not through."""
+        return sorted(self.git_dir.glob("parallel/.state/tasks/*/making.json"))
+
     def names(self) -> list[str]:
         done = self.call("list", "--json")
         assert done.code == 0, done
         return [task["name"] for task in json.loads(done.out)["tasks"]]
+
+    def names_of_all(self) -> list[str]:
+        """The names of all tasks, in the trash or not."""
+        state = self.git_dir / "parallel" / ".state"
+        records = [*state.glob("tasks/*/task.json"), *state.glob("trash/*/task/task.json")]
+        return sorted(json.loads(path.read_bytes())["name"] for path in records)
 
     def rests(self) -> bool:
         """Whether nothing that a dead process spawned goes on."""
@@ -147,6 +160,114 @@ def _merged(place: Place) -> None:
         os.utime(there, (1, 1))
 
 
+def _landed(place: Place) -> None:
+    """A merge of ours that changed, deleted and added files, and whose task went away."""
+    place.write(place.top / "old.txt")
+    place.git("add", ".")
+    place.git("commit", "-qm", "Have something old")
+    path = place.task("x")
+    place.git("rm", "-q", "old.txt", at=path)
+    place.write(path / "readme.txt")
+    place.git("commit", "-qam", "Change and delete", at=path)
+    place.write(place.top / "main.txt")
+    place.git("add", ".")
+    place.git("commit", "-qm", "Go on")
+    (path / "mine.local").rename(place.top / "mine.local")
+    for there in (path, *path.rglob("*")):
+        os.utime(there, (1, 1))
+    assert place.call("merge", "x").code == 0
+    assert not path.exists()
+
+
+def _theirs(place: Place) -> None:
+    path = place.home / "theirs"
+    place.git("worktree", "add", "-q", "-b", "theirs", str(path))
+    place.write(path / "draft.local")
+
+
+def _without_files(place: Place) -> Path:
+    """A task x all of whose files are elsewhere too."""
+    path = place.task("x")
+    (path / "mine.local").rename(place.top / "mine.local")
+    return path
+
+
+def _deleted(place: Place) -> None:
+    shutil.rmtree(_without_files(place))
+
+
+def _pruned(place: Place) -> None:
+    _deleted(place)
+    place.git("worktree", "prune")
+
+
+def _unmarked(place: Place) -> None:
+    place.task("x")
+    (place.git_dir / "worktrees" / "x" / "parallel-task").unlink()
+    (place.git_dir / "parallel" / "x").unlink()
+
+
+def _cut_off(place: Place) -> None:
+    (place.task("x") / ".git").write_text("gitdir: /nowhere/worktrees/x\n")
+
+
+def _renamed(place: Place) -> None:
+    place.task("x")
+    place.git("branch", "-m", "parallel/x", "better")
+
+
+def _branchless(place: Place) -> None:
+    place.task("x")
+    place.git("update-ref", "-d", "refs/heads/parallel/x")
+
+
+def _half(scene: Scene, at: int, *words: str) -> Scene:
+    """A scene in which a command was killed at a door."""
+
+    def be(place: Place) -> None:
+        scene(place)
+        assert place.call(*words, trap=Trap(at=at)).code == KILLED
+        until(place.rests)
+
+    return be
+
+
+def _locked_by_the_dead(place: Place) -> None:
+    lock = place.git_dir / "worktrees" / place.task("x").name / "index.lock"
+    lock.touch()
+    os.utime(lock, (1, 1))
+
+
+def _copied(place: Place) -> None:
+    """The copy of a repository and of its home, at the place of which the rest goes on."""
+    place.task("x")
+    place.task("gone")
+    assert place.call("remove", "gone").code == 0
+    copy = place.top.parent / "copy"
+    copy.mkdir()
+    for folder in (place.top, place.home):
+        shutil.copytree(folder, copy / folder.name, symlinks=True)
+    place.top, place.git_dir = copy / "repo", copy / "repo" / ".git"
+    place.home = copy / "repo.parallel"
+
+
+FIX = ("doctor", "--fix", "--json")
+MENDED: dict[str, tuple[Scene, tuple[str, ...]]] = {
+    "adopt": (_theirs, ("adopt", "../repo.parallel/theirs")),
+    "a worktree that was deleted": (_deleted, FIX),
+    "a worktree that was pruned": (_pruned, FIX),
+    "a worktree without its mark": (_unmarked, FIX),
+    "a worktree that leads nowhere": (_cut_off, FIX),
+    "a branch that was renamed": (_renamed, FIX),
+    "a branch that was deleted": (_branchless, FIX),
+    "a removal that was killed": (_half(_one, 34, "remove", "x", "--delete-branch"), FIX),
+    "an undo that was killed": (_half(_removed, 22, "undo", "x"), FIX),
+    "an undo of a merge that was killed": (_half(_landed, 18, "undo", "--merge", "x"), FIX),
+    "a lock of a git that died": (_locked_by_the_dead, FIX),
+    "a copy": (_copied, FIX),
+}
+
+
 COMMANDS: dict[str, tuple[Scene, tuple[str, ...]]] = {
     "start": (_start, ("start", "x", "--no-bootstrap")),
     "start-run": (_start, ("start", "x", "--no-bootstrap", "--", "true")),
@@ -156,6 +277,7 @@ COMMANDS: dict[str, tuple[Scene, tuple[str, ...]]] = {
     "rebase": (_diverged, ("rebase", "x")),
     "remove": (_one, ("remove", "x", "--delete-branch")),
     "undo": (_removed, ("undo", "x")),
+    "undo-merge": (_landed, ("undo", "--merge", "x")),
     "cleanup": (_merged, ("cleanup",)),
     "list": (_merged, ("list",)),
 }
@@ -169,11 +291,33 @@ SAYS = {
     "rebase": ("",),
     "remove": ("there is no task `x`",),
     "undo": ("the trash is empty", "is not in the trash"),
+    "undo-merge": ("no merge of `x` by git parallel is known",),
 }
 
 
-def mend(place: Place) -> None:
-    """The next thing that a person does, and what must hold then."""
+def diagnosed(place: Place) -> list[dict[str, Any]]:
+    """What `doctor` says holds up work; what it names has a reason and a way out."""
+    done = place.call("doctor", "--json")
+    found: list[dict[str, Any]] = json.loads(done.out)["findings"]
+    matter = [one for one in found if one["matters"]]
+    assert done.code == (1 if matter else 0), done
+    assert all(one["why"] and one["command"] for one in found), found
+    return matter
+
+
+def mend(place: Place, *, doctor_first: bool) -> None:
+    """The next thing that a person does, and what must hold then: `doctor --fix` leaves nothing but
+    starts that were killed, which a person has to do again or remove, and names them.
+    """
+    if doctor_first:
+        done = place.call("doctor", "--fix", "--json")
+        assert done.code in (0, 1) and "a bug of" not in done.err, done
+        assert survivors.disagreements(place.git_dir) == []
+        left = diagnosed(place)
+        half = [path.parent.name for path in place.halves()]
+        assert [one["kind"] for one in left] == ["interrupted"] * len(half), left
+        assert {one["command"] for one in left} == {f"git parallel remove {n}" for n in half}
+        assert place.git("status", "--porcelain") == ""
     place.explained()
 
 
@@ -184,11 +328,12 @@ def kill(server: Resident, template: Path, what: str, at: int, *, after: bool) -
     scene(place)
     code = place.call(*words, trap=Trap(at=at, after=after)).code
     until(place.rests)
-    mend(place)
+    mend(place, doctor_first=after)
     again = place.call(*words)
     assert again.code == 0 or any(said in again.err for said in SAYS[what]), again
     until(place.rests)
-    mend(place)
+    mend(place, doctor_first=False)
+    assert place.git("status", "--porcelain") == ""
     assert code in (0, KILLED), code
     shutil.rmtree(place.top.parent, ignore_errors=True)
     return code == KILLED
@@ -212,6 +357,48 @@ def test_a_command_killed_at_every_door_is_done_again(
         there = [kill(server, template, what, at, after=after) for after in (False, True)]
         if not any(there):
             assert at > PARTS, "no door was counted"
+            return
+
+
+def kill_mending(server: Resident, template: Path, what: str, at: int, *, after: bool) -> bool:
+    """The same with what mends, and once more; returns whether there was such a door."""
+    scene, words = MENDED[what]
+    place = Place(server, template)
+    scene(place)
+    before = place.names_of_all()
+    code = place.call(*words, trap=Trap(at=at, after=after)).code
+    until(place.rests)
+    assert not place.lost()
+    mend(place, doctor_first=True)
+    again = place.call(*words)
+    assert again.code == 0 or "is the task `theirs` already" in again.err, again
+    mend(place, doctor_first=True)
+    assert place.names_of_all() == (before or ["theirs"])
+    for name in place.names():
+        assert place.git("status", "--porcelain", at=place.home / name) == "", name
+    assert code in (0, KILLED), code
+    shutil.rmtree(place.top.parent, ignore_errors=True)
+    return code == KILLED
+
+
+@pytest.mark.parametrize(
+    ("what", "at"),
+    [("adopt", 14), ("a worktree that was deleted", 21), ("a removal that was killed", 20)],
+)
+def test_what_mends_is_killed_and_mends_again(
+    server: Resident, template: Path, what: str, at: int
+) -> None:
+    assert kill_mending(server, template, what, at, after=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", MENDED)
+def test_what_mends_is_killed_at_many_doors_and_mends_again(
+    server: Resident, template: Path, what: str
+) -> None:
+    for at in itertools.count(2, EVERY):
+        if not kill_mending(server, template, what, at, after=at % 2 == 0):
+            assert at > EVERY, "no door was counted"
             return
 
 
@@ -398,6 +585,23 @@ def test_a_run_refuses_a_task_whose_start_was_interrupted(server: Resident, temp
     place.explained()
 
 
+def test_a_task_comes_back_where_a_new_start_of_its_name_was_killed(
+    server: Resident, template: Path
+) -> None:
+    """What that had claimed is deleted, and not the record of what comes back."""
+    place = Place(server, template)
+    path = place.task("x")
+    assert place.call("remove", "x", "--delete-branch").code == 0
+    at = itertools.count(1)
+    while not place.halves():
+        assert place.call("start", "x", "--no-bootstrap", trap=Trap(at=next(at))).code == KILLED
+    assert not (place.halves()[0].parent / "task.json").exists()
+    assert place.call("undo", "x").code == 0
+    place.explained()
+    assert place.names() == ["x"]
+    assert path.is_dir()
+
+
 def test_a_lock_whose_folder_moved_while_somebody_waited_is_not_taken(tmp_path: Path) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
@@ -428,24 +632,30 @@ def fail(server: Resident, template: Path, what: str, at: int, number: int) -> b
     until(place.rests)
     assert done.code in (0, 1), (at, done)
     assert done.code == 0 or ("✗" in done.err and "a bug of" not in done.err), (at, done)
-    mend(place)
+    mend(place, doctor_first=True)
     again = place.call(*words)
     assert again.code == 0 or any(said in again.err for said in SAYS[what]), (at, done, again)
     until(place.rests)
-    mend(place)
+    mend(place, doctor_first=True)
     shutil.rmtree(place.top.parent, ignore_errors=True)
     return done.code != 0
 
 
 MACHINE = {"full": errno.ENOSPC, "read-only": errno.EROFS, "other": errno.EXDEV}
+SAMPLE = [
+    ("start", 2, errno.ENOSPC),
+    ("start", 6, errno.EDQUOT),
+    ("remove", 2, errno.EROFS),
+    ("remove", 6, errno.ENOSPC),
+    ("undo-merge", 3, errno.EROFS),
+]
 
 
-@pytest.mark.parametrize("at", [2, 6])
-@pytest.mark.parametrize("what", ["start", "remove"])
-def test_a_full_disk_is_told_and_costs_nothing(
-    server: Resident, template: Path, what: str, at: int
+@pytest.mark.parametrize(("what", "at", "number"), SAMPLE)
+def test_a_disk_that_takes_no_more_is_told_and_costs_nothing(
+    server: Resident, template: Path, what: str, at: int, number: int
 ) -> None:
-    assert fail(server, template, what, at, errno.ENOSPC)
+    assert fail(server, template, what, at, number)
 
 
 @pytest.mark.slow
@@ -455,7 +665,7 @@ def test_a_machine_that_refuses_every_write_is_told_and_costs_nothing(
     server: Resident, template: Path, what: str, why: str
 ) -> None:
     quiet = 0  # what is written on the side may fail
-    for at in itertools.count(1):
+    for at in itertools.count(1, EVERY if what == "undo-merge" else 1):
         quiet = 0 if fail(server, template, what, at, MACHINE[why]) else quiet + 1
         if quiet > 3:
             break
@@ -571,6 +781,63 @@ def test_a_clock_that_jumps_changes_nothing(
     assert place.call("remove", "y", trap=clock).code == 0
     assert place.call("cleanup", trap=clock).code == 0
     until(place.rests)
+    assert place.call("undo", "x").code == 0
+    assert survivors.files(path) == before
+    place.explained()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jump_s", [-30 * DAY_S, 30 * DAY_S])
+def test_a_clock_that_jumps_while_something_runs_ends_nothing(
+    server: Resident, template: Path, jump_s: float
+) -> None:
+    """It was wrong by so much when the run began, and is right from when the runner rests on."""
+    place = Place(server, template)
+    script = "until test -e ../go; do sleep 0.1; done; echo new > new.txt"
+    words = ("x", "--no-bootstrap", "--", "sh", "-c", script)
+    assert place.call("start", *words, trap=Trap(clock_s=jump_s, runner=True)).code == 0
+    folder = place.git_dir / "parallel/.state/tasks/x"
+    until((folder / "resting.json").exists)  # the next life of the runner is without the trap
+
+    def status(*, silent_s: float) -> str:
+        wrote = time.time() + jump_s - silent_s
+        os.utime(folder / "run-1.log", (wrote, wrote))
+        done = place.call("list", "--json")
+        return str(json.loads(done.out)["tasks"][0]["status"])
+
+    assert status(silent_s=60) == "running"
+    assert status(silent_s=3600) == "stalled"
+    assert place.call("cleanup").code == 0
+    assert place.call("wait", "x", "--timeout", "0.2").code == 1
+    (place.home / "go").touch()
+    assert place.call("wait", "x").code == 0
+    until(place.rests)
+    (place.home / "go").unlink()
+    known = json.loads((folder / "run-1.json").read_bytes())
+    assert (known["result"], known["exit_code"]) == ("ready", 0)
+    shown = place.call("show", "x").out + place.call("list").out
+    assert not re.search(r"-\d+[smhd]\b", shown)
+    place.explained()
+
+
+@pytest.mark.slow
+def test_a_clock_that_was_a_month_ahead_for_a_while_empties_nothing_untold(
+    server: Resident, template: Path
+) -> None:
+    place = Place(server, template)
+    path = place.task("x")
+    place.task("here")
+    before = survivors.files(path)
+    assert place.call("remove", "x", "--delete-branch").code == 0
+    ahead = Trap(clock_s=30 * DAY_S)
+    purge = ("purge", str(place.git_dir), "14", "4096")  # what the others leave to the background
+    for words in (("list",), purge, ("cleanup",), purge, ("undo", "--list"), purge):
+        assert place.call(*words, trap=ahead).code == 0
+        until(place.rests)
+    assert "x leaves the trash" in place.call("list", trap=ahead).out
+    for words in (("cleanup",), purge, ("list", "--all"), purge, ("undo", "--list")):
+        assert place.call(*words).code == 0
+        until(place.rests)
     assert place.call("undo", "x").code == 0
     assert survivors.files(path) == before
     place.explained()

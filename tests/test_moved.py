@@ -73,6 +73,50 @@ def test_a_repository_that_was_moved_with_its_home_is_led_back_by_the_next_comma
     assert repo.parallel("doctor").returncode == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tasks/x/task.json", "tasks/x/slot.json", "trash/*/journal.json"])
+def test_a_damaged_record_in_a_repository_that_was_moved_stops_nothing_else(
+    whole: Repo, tmp_path: Path, name: str
+) -> None:
+    (record,) = whole.state.glob(name) if "*" in name else [whole.state / name]
+    good = record.read_bytes() if record.exists() else b""
+    record.write_text("{")
+    whole.parallel("start", "y", "--no-bootstrap")
+    whole.path.parent.rename(tmp_path / "two")
+    repo = Repo(tmp_path / "two" / whole.path.name)
+    now = repo.state / record.relative_to(whole.state)
+    assert "worktrees led back to it" in repo.parallel("list").stderr
+    assert repo.task("y")["path"] == str(home_of(repo) / "y")
+    assert repo.parallel("doctor", ok=1).stdout == (
+        f"✗ {now} can't be read: Input data was truncated; what can't be read is never taken for"
+        f" nothing\n↳ less '{now}'\n"
+    )
+    repo.parallel("remove", "y")
+    repo.parallel("undo", "y")
+    now.write_bytes(good) if good else now.unlink()
+    repo.parallel("doctor", "--fix")
+    assert repo.json("doctor")["findings"] == []
+    is_whole(repo, home_of(repo) / "x")
+    repo.parallel("undo", "gone")
+    assert (home_of(repo) / "gone" / "old.txt").read_text() == "old\n"
+
+
+def test_what_is_in_the_way_of_leading_back_is_named(whole: Repo, tmp_path: Path) -> None:
+    whole.path.parent.rename(tmp_path / "two")
+    repo = Repo(tmp_path / "two" / whole.path.name)
+    place = repo.state / "place"
+    place.rename(tmp_path / "place")
+    place.mkdir()
+    for words in ("list", "doctor"):
+        assert repo.parallel(words, ok=1).stderr == (
+            f"✗ {place} can't be read: Is a directory\n↳ move it away: mv '{place}' '{place}.old'\n"
+        )
+    place.rename(f"{place}.old")
+    (tmp_path / "place").rename(place)
+    repo.parallel("list")
+    is_whole(repo, home_of(repo) / "x")
+
+
 def test_a_repository_that_was_moved_without_its_home_is_led_back(
     whole: Repo, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from git_parallel.task import (
     Task,
     TaskName,
     parse_name,
+    silence,
     slug_of,
     status_of,
 )
@@ -49,6 +50,20 @@ def test_refuses_a_name_that_could_do_harm(text: str) -> None:
 
 def test_composes_a_decomposed_name() -> None:
     assert parse_name("u\u0308ber") == "über"
+
+
+@pytest.mark.parametrize(
+    ("seen_s", "set_s", "real_s"),
+    [
+        (60, 0, 60),
+        (60 + 9000, 9000, 60),  # it was set forward, or the machine slept, since it last printed
+        (60, 9000, 60),  # before that
+        (60 - 9000, -9000, 60),  # back, since then
+        (60, -9000, 60),
+    ],
+)
+def test_a_clock_that_was_set_makes_no_silence(seen_s: float, set_s: float, real_s: float) -> None:
+    assert silence(seen_s, set_s) == real_s
 
 
 def test_makes_a_flat_slug_that_no_other_task_has() -> None:

@@ -1,10 +1,14 @@
 """`undo --merge`: the target goes back where that is safe; else nothing is touched."""
 
+import os
+import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, run
+from tests.conftest import Repo, mostly_slow, normal, run
 
 EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
 WORK = EDIT + " && git rm -q old.txt && echo new > new.txt && git add . && git commit -qm more"
@@ -133,3 +137,142 @@ def test_refuses_before_anything_where_a_new_task_has_the_name(
     repo.start("x", "echo z > z; git add z; git commit -qm z")
     assert "there is a new task `x`" in repo.parallel("undo", "--merge", "x", ok=1).stderr
     assert repo.git("rev-parse", "main") != before
+
+
+# Killed after the ref has moved, before or while git brings the files along
+
+Half = Callable[[Repo], None]
+
+
+def nothing_written(repo: Repo) -> None:
+    pass
+
+
+def half_written(repo: Repo) -> None:
+    """Git writes the files one after the other, and the index at the end."""
+    (repo.path / "old.txt").write_text("old\n")
+    (repo.path / "new.txt").unlink()
+
+
+def all_written(repo: Repo) -> None:
+    half_written(repo)
+    (repo.path / "readme.txt").write_text("one\ntwo\nthree\nfour\nfive\n")
+
+
+HALVES = [nothing_written, half_written, all_written]
+
+
+@pytest.fixture
+def cut_off(merged: tuple[Repo, Path, str], tmp_path: Path) -> tuple[Repo, Path, str]:
+    """The same, with `undo --merge` killed when it was about to call for the files."""
+    repo, path, before = merged
+    real = shutil.which("git")
+    (tmp_path / "bin").mkdir()
+    script = f"""#!/bin/sh
+case "$*" in
+*--dry-run*) ;;
+*"read-tree -m -u"*) kill -9 $PPID; exit 1 ;;
+esac
+exec {real} "$@"
+"""
+    (tmp_path / "bin" / "git").write_text(script)
+    (tmp_path / "bin" / "git").chmod(0o755)
+    way = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    words = ("git-parallel", "undo", "--merge", "x")
+    run(*words, cwd=repo.path, env={"PATH": way}, ok=-signal.SIGKILL)
+    assert repo.git("rev-parse", "main") == before
+    assert repo.git("status", "--porcelain") != ""
+    return repo, path, before
+
+
+def is_taken_back(repo: Repo, path: Path, before: str) -> None:
+    assert repo.git("rev-parse", "main") == before
+    assert run("git", "status", "--porcelain", cwd=path).stdout == ""
+    assert repo.names() == ["x"]
+    assert repo.json("doctor")["findings"] == []
+
+
+@pytest.mark.parametrize("half", mostly_slow(HALVES, quick=[half_written]))
+def test_finishes_what_was_killed(cut_off: tuple[Repo, Path, str], half: Half) -> None:
+    repo, path, before = cut_off
+    half(repo)
+    repo.write("other.txt", "mine\n")
+    repo.write("staged", "mine\n")
+    repo.git("add", "staged")
+    done = repo.parallel("undo", "--merge", "x")
+    assert done.stdout == f"{path}\n"
+    assert "without x" in done.stderr
+    assert repo.git("status", "--porcelain").splitlines() == [" M other.txt", "A  staged"]
+    is_taken_back(repo, path, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("half", HALVES)
+def test_doctor_explains_what_was_killed_and_finishes_it(
+    cut_off: tuple[Repo, Path, str], half: Half, tmp_path: Path
+) -> None:
+    repo, path, before = cut_off
+    half(repo)
+    assert normal(repo.parallel("doctor", ok=1).stdout, tmp_path) == (
+        "✗ x: to take back its merge into main was interrupted; where main is checked out, what it"
+        " brought may look like staged changes\n"
+        "↳ git parallel undo --merge x\n"
+    )
+    repo.parallel("doctor", "--fix")
+    assert repo.git("status", "--porcelain") == ""
+    is_taken_back(repo, path, before)
+
+
+@pytest.mark.parametrize("half", mostly_slow(HALVES, quick=[half_written]))
+def test_what_a_person_changed_since_it_was_killed_stays(
+    cut_off: tuple[Repo, Path, str], half: Half
+) -> None:
+    repo, path, before = cut_off
+    half(repo)
+    was = (repo.path / "readme.txt").read_text()
+    repo.write("readme.txt", "mine\n")
+    status = repo.git("status", "--porcelain")
+    for words in (("undo", "--merge", "x"), ("merge", "x")):
+        told = repo.parallel(*words, ok=1).stderr
+        assert f"uncommitted changes in {repo.path} would be overwritten: readme.txt" in told
+    assert "could not be mended" in repo.parallel("doctor", "--fix", ok=1).stdout
+    assert repo.git("status", "--porcelain") == status
+    assert (repo.path / "readme.txt").read_text() == "mine\n"
+    repo.write("readme.txt", was)
+    repo.parallel("undo", "--merge", "x")
+    assert repo.git("status", "--porcelain") == ""
+    is_taken_back(repo, path, before)
+
+
+RESETS = [
+    ("reset", "--hard"),
+    ("commit", "-qm", "Keep one", "readme.txt"),
+    ("stash",),
+    ("switch", "-c", "new"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", RESETS, ids=" ".join)
+def test_leaves_alone_what_a_person_made_of_it(
+    cut_off: tuple[Repo, Path, str], words: tuple[str, ...]
+) -> None:
+    repo, path, _ = cut_off
+    repo.git(*words)
+    tip, status = repo.git("rev-parse", "main"), repo.git("status", "--porcelain")
+    assert repo.parallel("undo", "--merge", "x").stdout == f"{path}\n"
+    assert repo.git("status", "--porcelain") == status
+    is_taken_back(repo, path, tip)
+
+
+@pytest.mark.slow
+def test_another_merge_finishes_it_first(cut_off: tuple[Repo, Path, str]) -> None:
+    repo, path, _ = cut_off
+    repo.start("y", "echo y > y && git add y && git commit -qm y")
+    done = repo.parallel("merge", "y")
+    assert "without x" in done.stderr
+    assert repo.git("status", "--porcelain") == ""
+    assert path.is_dir()
+    assert repo.git("ls-tree", "--name-only", "main").splitlines() == [
+        *("old.txt", "other.txt", "readme.txt", "y"),
+    ]

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from msgspec import Struct
 
-from git_parallel import cleanup, forge, landing, output
+from git_parallel import cleanup, forge, landing, output, unmerge
 from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
@@ -56,6 +56,8 @@ def command(
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
     made = Wish(strategy=strategy or loaded.config.merge.strategy, message=message, edit=edit)
+    if not (dry_run or request) and (undone := unmerge.finish(repository)):
+        render.tell_undone(repository, undone)
     names = _names(repository, tasks, made.strategy)
     _refuse_senseless(made, names, request=request)
     how = How(made, not no_check, allow_breaches, dry_run, request)

@@ -16,6 +16,7 @@ from git_parallel.task import Run, Status
 if TYPE_CHECKING:
     from git_parallel.cleanup import Swept
     from git_parallel.stack import Moved
+    from git_parallel.unmerge import Undone
 
 CLEANLY = "cleanly"
 
@@ -229,6 +230,14 @@ def tell_status(view: TaskView) -> None:
     reason = reason_of(view)
     words = f"{view.task.name} is {view.status}" + (f": {reason}" if reason else "")
     output.tell(glyph_of(view.status), output.printable(words), hint=next_step(view))
+
+
+def tell_undone(repository: Repository, undone: "Undone") -> None:
+    """Say that a merge was taken back, and that its task is back from the trash."""
+    short = repository.short(undone.commit)
+    output.tell(output.DONE, f"{undone.target} is back at {short}, without {undone.name}")
+    if undone.path:
+        output.tell(output.DONE, f"{undone.name} is back", hint=f"git parallel show {undone.name}")
 
 
 def tell_swept(repository: Repository, swept: "Swept") -> None:

@@ -7,6 +7,7 @@ import click
 
 from git_parallel import emptying, journal, output, trash, unmerge
 from git_parallel.cleanup import remember_targets
+from git_parallel.commands import render
 from git_parallel.errors import UsageError
 from git_parallel.overview import look
 from git_parallel.repository import Repository, find_repository
@@ -54,10 +55,8 @@ def _list(repository: Repository) -> None:
 def _take_back(repository: Repository, name: str) -> None:
     done = unmerge.take_back(repository, name)
     remember_targets(repository, look(repository, files=False).tasks)
-    short = repository.short(done.commit)
-    output.tell(output.DONE, f"{done.target} is back at {short}, without {done.name}")
+    render.tell_undone(repository, done)
     if done.path:
-        output.tell(output.DONE, f"{done.name} is back", hint=f"git parallel show {done.name}")
         output.answer(str(done.path))
 
 

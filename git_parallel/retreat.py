@@ -1,0 +1,200 @@
+"""A target on its way back to where it was before a merge: its ref, then its files.
+
+Before the ref moves, a record says what is about to happen; whoever finds it later finishes that,
+or drops it where nothing had moved. The files are git's to write: a merge of two trees, which
+refuses as a whole where it would overwrite anything (git-read-tree(1), "Two Tree Merge").
+"""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from git_parallel import records
+from git_parallel.changes import NO_FILE, Change, changes_between
+from git_parallel.errors import ParallelError, UnsafeError
+from git_parallel.git import QUIET_HOOKS, Git, status_path
+from git_parallel.repository import Branch, Repository
+from git_parallel.worktree import operations_in
+
+TWO_WAYS = ("-c", "submodule.recurse=false", "read-tree", "-m", "-u")
+NAMED = 3
+
+
+class Retreat(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is being taken back: the merge of a task, the target's commit after it and before it,
+    and the id of the task in the trash, if it is there.
+    """
+
+    name: str
+    slug: str
+    target: str
+    result: str
+    before: str
+    entry: str | None
+    version: int = 1
+
+    @property
+    def ref(self) -> str:
+        """The full name of the target."""
+        return f"refs/heads/{self.target}"
+
+
+def begun(repository: Repository) -> Retreat | None:
+    """What is under way or was killed, if anything; raises ParallelError."""
+    return records.find_record(_file(repository), Retreat)
+
+
+def end(repository: Repository) -> None:
+    """Say that all of it is done."""
+    _file(repository).unlink(missing_ok=True)
+
+
+def _file(repository: Repository) -> Path:
+    return repository.store.state / "retreat.json"
+
+
+def move(repository: Repository, retreat: Retreat, target: Branch) -> None:
+    """Move a target back; its record stays until whoever calls says `end`. Raises ParallelError,
+    with nothing changed, where that is not possible.
+    """
+    git = _git_at(target)
+    if git:
+        _refuse_unfinished(git)
+        _refuse_in_the_way(git, _change(git, retreat))
+        git.run("update-index", "-q", "--refresh", ok=(0, 1))
+        git.run(*TWO_WAYS, "--dry-run", retreat.result, retreat.before)
+    try:
+        records.write_record(_file(repository), retreat)
+    except OSError as error:
+        words = f"{_file(repository)} can't be written: {error.strerror}"
+        raise ParallelError(words) from error
+    _move_ref(repository, retreat)
+    if git:
+        _move_files(repository, git, retreat)
+
+
+def _move_ref(repository: Repository, retreat: Retreat) -> None:
+    ends = (retreat.before, retreat.result)
+    try:
+        repository.git.run("update-ref", "-m", _reason(retreat), retreat.ref, *ends)
+    except ParallelError:
+        end(repository)
+        raise
+
+
+def _move_files(repository: Repository, git: Git, retreat: Retreat) -> None:
+    ends = (retreat.result, retreat.before)
+    try:
+        git.run(*TWO_WAYS, *ends)
+    except ParallelError:
+        repository.git.run(
+            "update-ref", "-m", f"{_reason(retreat)}: taken back", retreat.ref, *ends
+        )
+        end(repository)
+        raise
+
+
+def _reason(retreat: Retreat) -> str:
+    return f"undo merge {retreat.name}"
+
+
+def _git_at(target: Branch) -> Git | None:
+    """Git where a branch is checked out, if it is."""
+    place = target.worktree
+    return Git(place, None, **QUIET_HOOKS) if place and place.is_dir() else None
+
+
+def _change(git: Git, retreat: Retreat) -> Change:
+    """What a target's files go through on the way back."""
+    ends = (retreat.result, retreat.before)
+    return changes_between(git, [ends])[ends]
+
+
+def _refuse_unfinished(git: Git) -> None:
+    for what in operations_in(Path(git.text("rev-parse", "--absolute-git-dir"))):
+        raise UnsafeError(
+            f"{what} is not finished in {git.folder}", hint=f'git -C "{git.folder}" status'
+        )
+
+
+def _refuse_in_the_way(git: Git, change: Change) -> None:
+    """Refuse where what is not committed would be overwritten: changed files, hidden ones, and
+    ignored ones where a file comes back.
+    """
+    paths = set(change.paths)
+    fields = git.fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
+    touched = paths & set(map(status_path, fields))
+    flags = git.fields("ls-files", "-v", "-z")
+    touched |= paths & {field[2:] for field in flags if field[0].islower() or field[0] == "S"}
+    back = [entry.path for entry in change.entries if not entry.old[0].strip("0")]
+    touched |= {path for path in back if os.path.lexists(git.folder / path)}
+    _refuse(git, touched, hint=f'git -C "{git.folder}" stash')
+
+
+def _refuse(git: Git, paths: set[str], *, hint: str) -> None:
+    if paths:
+        named = ", ".join(sorted(paths)[:NAMED])
+        words = f"uncommitted changes in {git.folder} would be overwritten: {named}"
+        raise UnsafeError(words, hint=hint)
+
+
+def finish(repository: Repository, retreat: Retreat) -> bool:
+    """Finish what was killed, as far as the target goes; False where nothing had been moved. What
+    somebody did with the target since then stays. Raises ParallelError, with nothing changed.
+    """
+    target = repository.branches(retreat.ref).get(retreat.ref)
+    asked = ("merge-base", "--is-ancestor", retreat.result)
+    if target and repository.git.run(*asked, target.tip, ok=(0, 1, 128)).code == 0:
+        return False
+    if target and target.tip == retreat.before and (git := _git_at(target)):
+        _finish_files(git, retreat)
+    return True
+
+
+def _finish_files(git: Git, retreat: Retreat) -> None:
+    """Git writes the files before the index: of a git that was killed, some are there already."""
+    _refuse_unfinished(git)
+    change = _change(git, retreat)
+    paths = set(change.paths)
+    new = {entry.path: entry.new for entry in change.entries}
+    indexed_new, filed_new = paths - _staged(git, retreat.before), paths - _differing(git, new)
+    indexed_old = paths - _staged(git, retreat.result)
+    filed_old = paths - _differing(git, {entry.path: entry.old for entry in change.entries})
+    ahead = indexed_old & filed_new
+    others = paths - (indexed_new & filed_new) - ahead - (indexed_old & filed_old)
+    _refuse(git, others, hint=f'git -C "{git.folder}" status')
+    _stage(git, {path: new[path] for path in ahead})
+    git.run("update-index", "-q", "--refresh", ok=(0, 1))
+    git.run(*TWO_WAYS, retreat.result, retreat.before)
+
+
+def _staged(git: Git, commit: str) -> set[str]:
+    """The paths that differ between the index and a commit."""
+    return set(git.fields("diff-index", "--cached", "--no-renames", "--name-only", "-z", commit))
+
+
+def _differing(git: Git, side: Mapping[str, tuple[str, str]]) -> set[str]:
+    """The paths whose files are not what stands there on a side of a change; submodules are not
+    looked into, as git leaves them alone on the way back.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        own = git.at(git.folder, GIT_INDEX_FILE=f"{folder}/index")
+        _stage(own, {path: one for path, one in side.items() if one[0] != NO_FILE})
+        own.run("update-index", "-q", "--refresh", ok=(0, 1))
+        found = own.fields("diff-files", "--ignore-submodules=all", "--name-only", "-z")
+    absent = [path for path, (mode, _) in side.items() if mode == NO_FILE]
+    return {*found, *(path for path in absent if _is_there(git.folder / path))}
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is there that is no folder: one may stand where a file was, or will be."""
+    return os.path.lexists(path) and (path.is_symlink() or not path.is_dir())
+
+
+def _stage(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
+    lines = [f"{mode} {blob}\t{path}\0" for path, (mode, blob) in entries.items()]
+    if lines:
+        git.run("update-index", "-z", "--index-info", stdin="".join(lines))
