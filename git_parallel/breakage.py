@@ -7,10 +7,10 @@ from pathlib import Path
 
 from git_parallel import mending, runner
 from git_parallel.finding import FIX, Finding
-from git_parallel.overview import TaskView
 from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.task import Status
+from git_parallel.task_view import TaskView
 from git_parallel.worktree import Worktree
 
 

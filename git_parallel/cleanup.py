@@ -14,10 +14,11 @@ from git_parallel import emptying, forge, journal, safety, scratch, temporary, t
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.evidence import Evidence
-from git_parallel.overview import Overview, TaskView, look
+from git_parallel.overview import Overview, look
 from git_parallel.repository import Repository
 from git_parallel.schema import Config
 from git_parallel.task import Status
+from git_parallel.task_view import TaskView
 
 if TYPE_CHECKING:
     from git_parallel.stack import Moved

@@ -14,9 +14,10 @@ from git_parallel.errors import GitError
 from git_parallel.forecast import Pair, Trial
 from git_parallel.git import Git
 from git_parallel.overlap import Graph, graph_of
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import look
 from git_parallel.repository import Repository
 from git_parallel.task import Status
+from git_parallel.task_view import TaskView
 
 # What is not committed in the worktrees of others is nobody's offer to be merged.
 AT_REST = frozenset({Status.READY, Status.MERGED})

@@ -8,12 +8,12 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from git_parallel.errors import ParallelError, UsageError
-from git_parallel.overview import TaskView
 from git_parallel.records import find_record, write_record
 from git_parallel.repository import Repository
 from git_parallel.review import LOCK, span_of
 from git_parallel.task import now
 from git_parallel.task_folder import TaskFolder
+from git_parallel.task_view import TaskView
 
 FILE = "comments.json"
 HEADING = "The review of your work has these comments:"

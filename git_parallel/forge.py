@@ -18,11 +18,11 @@ from git_parallel import message, process
 from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment, last_words
 from git_parallel.lock import Lock, is_held
-from git_parallel.overview import TaskView
 from git_parallel.process import NOT_FOUND_EXIT, ask
 from git_parallel.records import Landed, find_record, write_record
 from git_parallel.repository import Branch, Repository
 from git_parallel.task_folder import TaskFolder
+from git_parallel.task_view import TaskView
 
 RECORD = "request.json"
 ASK_S = 20.0

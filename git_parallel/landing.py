@@ -14,13 +14,14 @@ from msgspec import Struct, structs
 from git_parallel import early, obstacles, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import look
 from git_parallel.prepared import Prepared, Wish, prepare
 from git_parallel.proof import prove
 from git_parallel.records import Landed, Verdict
 from git_parallel.repository import Branch, Repository
 from git_parallel.stack import Moved
 from git_parallel.task import Status
+from git_parallel.task_view import TaskView
 from git_parallel.workshop import Workshop
 from git_parallel.worktree import content
 

@@ -10,12 +10,12 @@ from msgspec import structs
 
 from git_parallel import journal, pins, relocation, slot, ties, trash
 from git_parallel.errors import ParallelError
-from git_parallel.overview import TaskView
 from git_parallel.records import load_record, write, write_record
 from git_parallel.relocation import places_now
 from git_parallel.repository import Repository
 from git_parallel.task import Task
 from git_parallel.task_folder import TaskFolder
+from git_parallel.task_view import TaskView
 from git_parallel.ties import admin_of
 from git_parallel.worktree import Worktree
 

@@ -16,9 +16,9 @@ from git_parallel.changes import Change, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git, last_words
 from git_parallel.hook_files import has_hook
-from git_parallel.overview import TaskView
 from git_parallel.replay import own_base
 from git_parallel.repository import Branch
+from git_parallel.task_view import TaskView
 from git_parallel.workshop import Bench
 
 MERGE_HOOKS = ("pre-merge-commit", "prepare-commit-msg", "commit-msg")

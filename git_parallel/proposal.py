@@ -7,12 +7,13 @@ from msgspec import Struct
 from git_parallel import attributes, forecast
 from git_parallel.attributes import Places
 from git_parallel.collisions import Collisions, collisions
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import look
 from git_parallel.plan import Candidate, Plan, plan
 from git_parallel.records import Verdict
 from git_parallel.repository import Repository
 from git_parallel.simulation import Simulation, Work
 from git_parallel.task import Status
+from git_parallel.task_view import TaskView
 
 REJECTED = "you rejected it"
 KEEP_PARENTS = frozenset({"merge", "ff"})

@@ -9,9 +9,10 @@ from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import Git
 from git_parallel.lock import Lock
-from git_parallel.overview import TaskView, look, no_such_task
+from git_parallel.overview import look, no_such_task
 from git_parallel.repository import Repository
 from git_parallel.task import TaskName
+from git_parallel.task_view import TaskView
 from git_parallel.untracked import in_the_way
 
 LOCK_WAIT_S = 1.0

@@ -10,10 +10,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from git_parallel.errors import ParallelError, UnsafeError
-from git_parallel.overview import TaskView
 from git_parallel.records import Reviewed, Verdict
 from git_parallel.repository import Repository
 from git_parallel.task import Status, now
+from git_parallel.task_view import TaskView
 
 LOCK = "review"
 NEW_COMMITS = "new commits"

@@ -4,11 +4,12 @@ from msgspec import Struct
 
 from git_parallel import replay
 from git_parallel.errors import ParallelError
-from git_parallel.overview import TaskView, find_folder, look
+from git_parallel.overview import find_folder, look
 from git_parallel.prepared import Prepared
 from git_parallel.replay import Replayed
 from git_parallel.repository import Repository
 from git_parallel.task import Task, TaskName
+from git_parallel.task_view import TaskView
 
 
 class Moved(Struct, frozen=True):

@@ -12,12 +12,12 @@ from git_parallel.bootstrap import bootstrap
 from git_parallel.config import Loaded
 from git_parallel.git import QUIET_HOOKS, Git, is_config_variable
 from git_parallel.hook_files import hooks_folder
-from git_parallel.overview import TaskView
 from git_parallel.process import Exit, foreground
 from git_parallel.repository import Repository
 from git_parallel.scratch import Scratch, scratch
 from git_parallel.site import Site
 from git_parallel.supervisor import Supervisor
+from git_parallel.task_view import TaskView
 from git_parallel.trust import Approvals
 
 

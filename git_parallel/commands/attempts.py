@@ -2,8 +2,8 @@
 
 from git_parallel import output, review
 from git_parallel.commands import render
-from git_parallel.overview import TaskView
 from git_parallel.task import Run
+from git_parallel.task_view import TaskView
 
 TITLES = ("  TASK", "STATUS", "REVIEW", "AGENT", "CHECKS", "CHANGES", "TIME", "COST", "NOTE")
 

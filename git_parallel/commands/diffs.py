@@ -6,10 +6,10 @@ from git_parallel import comments, output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, render
 from git_parallel.errors import ParallelError
-from git_parallel.overview import TaskView
 from git_parallel.process import foreground
 from git_parallel.repository import Repository
 from git_parallel.review import News, Span
+from git_parallel.task_view import TaskView
 
 FORMS = {
     None: ("diff", "--stat", "--patch"),

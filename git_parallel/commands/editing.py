@@ -7,10 +7,10 @@ from pathlib import Path
 from git_parallel import comments, form, review
 from git_parallel.comments import Comment
 from git_parallel.errors import ParallelError
-from git_parallel.overview import TaskView
 from git_parallel.process import foreground
 from git_parallel.repository import Repository
 from git_parallel.review import Span
+from git_parallel.task_view import TaskView
 
 INTRO = (
     "What do you say of `{name}`?",

@@ -12,13 +12,14 @@ from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.git import Git
-from git_parallel.overview import TaskView, find_folder, look
+from git_parallel.overview import find_folder, look
 from git_parallel.prepared import ConflictError, Prepared, Wish
 from git_parallel.proposal import REJECTED, propose
 from git_parallel.repository import Repository, find_repository
 from git_parallel.stack import Moved
 from git_parallel.supervisor import Stopped
 from git_parallel.task import Status
+from git_parallel.task_view import TaskView
 from git_parallel.trust import Trust
 from git_parallel.workshop import Workshop
 

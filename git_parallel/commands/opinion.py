@@ -7,12 +7,12 @@ from git_parallel.commands import editing
 from git_parallel.commands.choice import Wish
 from git_parallel.comments import Comment
 from git_parallel.errors import UsageError
-from git_parallel.overview import TaskView
 from git_parallel.records import Verdict
 from git_parallel.repository import Repository
 from git_parallel.review import Span, span_of
 from git_parallel.task import Run
 from git_parallel.task_folder import TaskFolder
+from git_parallel.task_view import TaskView
 
 VERBS = {Verdict.SEEN: "looked at", Verdict.ACCEPTED: "accepted", Verdict.REJECTED: "rejected"}
 

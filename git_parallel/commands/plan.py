@@ -9,10 +9,10 @@ import click
 
 from git_parallel import output
 from git_parallel.commands import matrix, render
-from git_parallel.overview import TaskView
 from git_parallel.plan import Left, Plan
 from git_parallel.proposal import Proposal, propose
 from git_parallel.repository import find_repository
+from git_parallel.task_view import TaskView
 
 MOST_NAMES = 6
 

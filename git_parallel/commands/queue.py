@@ -6,9 +6,10 @@ from typing import Any
 from git_parallel import output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import render
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import look
 from git_parallel.proposal import propose
 from git_parallel.repository import Repository
+from git_parallel.task_view import TaskView
 
 TITLES = ("  TASK", "REVIEW", "CHANGES", "CHECKS", "MERGES", "BREACHES", "TIME", "COST", "PROMPT")
 NAMED = ("CHECKS", "MERGES", "BREACHES")  # whose cells need their title, where there is no table

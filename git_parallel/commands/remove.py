@@ -8,8 +8,9 @@ import click
 from git_parallel import journal, output, safety, trash
 from git_parallel.draft import BRANCH_PREFIX
 from git_parallel.errors import ParallelError, UnsafeError
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import look
 from git_parallel.repository import Repository, find_repository
+from git_parallel.task_view import TaskView
 
 
 @click.command("remove")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from git_parallel import output
-from git_parallel.overview import TaskView
 from git_parallel.records import Reviewed
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
 from git_parallel.task import Run, Status
+from git_parallel.task_view import TaskView
 
 if TYPE_CHECKING:
     from git_parallel.cleanup import Swept

@@ -8,9 +8,10 @@ from msgspec import Struct
 from git_parallel import cleanup, output
 from git_parallel.commands import attempts, diffs, opinion, queue, render
 from git_parallel.errors import UsageError
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.review import span_of
+from git_parallel.task_view import TaskView
 
 
 @click.command("review")

@@ -8,9 +8,10 @@ import click
 from git_parallel import changes, environment, output
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, render
-from git_parallel.overview import TaskView, look
+from git_parallel.overview import look
 from git_parallel.repository import find_repository
 from git_parallel.task import Outcome, Run, Status
+from git_parallel.task_view import TaskView
 
 TAIL = 10
 

@@ -19,7 +19,7 @@ from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Trust, shown
 
 if TYPE_CHECKING:
-    from git_parallel.overview import TaskView
+    from git_parallel.task_view import TaskView
 
 LIMIT = click.IntRange(0)
 GOOD = (Status.READY, Status.MERGED)
