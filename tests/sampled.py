@@ -4,6 +4,7 @@ EVERY = 3
 SAMPLED = {
     "test_a_clock_that_jumps_changes_nothing",
     "test_a_command_killed_at_a_door_is_done_again",
+    "test_a_disk_that_takes_no_more_is_told_and_costs_nothing",
     "test_a_removal_that_was_killed_makes_room_for_who_came_after_it",
     "test_a_runner_killed_in_any_phase_shows_as_lost",
     "test_cleans_up_however_it_was_merged",
@@ -27,5 +28,6 @@ SAMPLED = {
     "test_touches_nothing_where_something_is_in_the_way",
     "test_two_commands_at_once_agree",
     "test_what_is_not_this_very_request_is_no_evidence",
+    "test_what_mends_is_killed_and_mends_again",
     "test_what_was_begun_in_the_last_moment_comes_back_too",
 }

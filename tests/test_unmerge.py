@@ -192,7 +192,8 @@ def is_taken_back(repo: Repo, path: Path, before: str) -> None:
     assert repo.json("doctor")["findings"] == []
 
 
-@pytest.mark.parametrize("half", mostly_slow(HALVES, quick=[half_written]))
+@pytest.mark.slow
+@pytest.mark.parametrize("half", HALVES)
 def test_finishes_what_was_killed(cut_off: tuple[Repo, Path, str], half: Half) -> None:
     repo, path, before = cut_off
     half(repo)
