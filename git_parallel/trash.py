@@ -41,38 +41,38 @@ def move(
     where the folder can't be renamed, is locked and out of reach, or where a run began meanwhile.
     """
     _refuse_out_of_reach(task, worktree)
+    with _at_rest(folder, task):
+        entry = _announce(
+            repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why
+        )
+        _pin_all(entry, worktree)
+        try:
+            _carry_away(entry)
+        except OSError as error:
+            _carry_back(entry)
+            words = f"{entry.journal.path} can't be moved to the trash: {error.strerror}"
+            raise ParallelError(words) from error
+    return entry
+
+
+def _at_rest(folder: TaskFolder, task: Task) -> Lock:
+    """The lock of a task that nobody works on, so that no run begins in what is on its way."""
     lock = Lock.take(folder.lock)
     if lock is None:
         hint = f"git parallel stop {task.name}"
         raise UnsafeError(f"`{task.name}` can't be removed: it is being worked on", hint=hint)
-    with lock:  # so that no run begins in what is on its way
-        return _move(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
+    return lock
 
 
-def _move(
-    repository: Repository,
-    folder: TaskFolder,
-    task: Task,
-    worktree: Worktree | None,
-    *,
-    tip: str | None,
-    drop_branch: bool,
-    why: str,
-) -> Entry:
-    entry = _announce(repository, folder, task, worktree, tip=tip, drop_branch=drop_branch, why=why)
+def _pin_all(entry: Entry, worktree: Worktree | None) -> None:
+    """Keep everything reachable that could be in nothing but the branch or the worktree."""
+    repository, tip = entry.repository, entry.journal.tip
     _keep_reflog(entry)
     only_here = [tip] if tip else []
     only_here += pins.commits_in(entry.reflog)
     if worktree:
         only_here += pins.commits_at(worktree) + pins.staged_at(repository, worktree)
     pins.pin(repository, entry.journal.id, only_here)
-    try:
-        _carry_away(entry)
-    except OSError as error:
-        _carry_back(entry)
-        words = f"{entry.journal.path} can't be moved to the trash: {error.strerror}"
-        raise ParallelError(words) from error
-    return entry
 
 
 def _refuse_out_of_reach(task: Task, worktree: Worktree | None) -> None:
