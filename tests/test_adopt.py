@@ -62,6 +62,7 @@ def test_an_adopted_task_is_removed_and_comes_back_as_it_was(repo: Repo, claudes
     assert not list(repo.path.parent.glob("*/.trash"))
 
 
+@pytest.mark.slow
 def test_an_adopted_task_goes_after_its_merge_and_keeps_a_branch_that_is_not_ours(
     repo: Repo, tmp_path: Path
 ) -> None:
@@ -104,6 +105,7 @@ def test_the_target_is_what_the_main_worktree_has_checked_out(
     assert repo.json("show", "fix")["branch"] == "fix"
 
 
+@pytest.mark.slow
 def test_a_name_is_taken_from_the_branch_or_where_that_only_adds_to_it_from_the_folder(
     repo: Repo, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_retry_begins_the_conversation_anew(repo: Repo, claude: Agent) -> None
     assert repo.task("x")["run"]["session"] == after[-3]
 
 
+@pytest.mark.slow
 def test_codex_is_resumed_by_the_thread_that_it_told(repo: Repo, codex: Agent) -> None:
     codex.replays("codex-edit", change=True)
     start(repo, "--agent", "codex")
@@ -149,6 +150,7 @@ def test_another_agent_begins_anew(repo: Repo, claude: Agent, codex: Agent) -> N
     assert codex.lines == ["exec --json -s workspace-write -"]
 
 
+@pytest.mark.slow
 def test_model_and_effort_are_passed_on_where_they_can_be(
     repo: Repo, claude: Agent, codex: Agent
 ) -> None:

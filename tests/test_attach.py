@@ -70,6 +70,7 @@ def test_attaches_detaches_and_attaches_again(repo: Repo, attach: Callable[..., 
         again.sees("x is empty: it changed nothing")
 
 
+@pytest.mark.slow
 def test_what_it_did_is_collected_and_judged(repo: Repo, attach: Callable[..., Person]) -> None:
     start(repo)
     with attach("x") as person:
@@ -141,6 +142,7 @@ def _seen_size(person: Person, size: str) -> bool:
     return size in person.screen
 
 
+@pytest.mark.slow
 def test_the_program_has_a_terminal_of_its_own(repo: Repo, attach: Callable[..., Person]) -> None:
     script = "[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && tty > /dev/tty && echo $TERM-$COLUMNS.; read x"
     start(repo, "sh", "-c", script)
@@ -161,6 +163,7 @@ def test_ctrl_c_reaches_the_program_and_not_us(repo: Repo, attach: Callable[...,
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_another_key_may_detach(repo: Repo, attach: Callable[..., Person]) -> None:
     repo.parallel("config", "set", "attach.detach", "ctrl-q")
     start(repo)
@@ -216,6 +219,7 @@ def test_refuses_what_has_no_terminal(repo: Repo, attach: Callable[..., Person])
         person.sees("↳ git parallel run x --interactive")
 
 
+@pytest.mark.slow
 def test_waits_for_a_run_that_is_not_there_yet(repo: Repo, attach: Callable[..., Person]) -> None:
     repo.parallel("config", "set", "runs.limit", "1")
     repo.parallel("start", "first", "--", "sleep", "60")
@@ -227,6 +231,7 @@ def test_waits_for_a_run_that_is_not_there_yet(repo: Repo, attach: Callable[...,
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_start_with_wait_attaches_at_once(repo: Repo) -> None:
     words = ["git", "parallel", "start", "x", "--interactive", "--wait", "--", *SHELL]
     with Person(words, repo.path) as person:
@@ -236,6 +241,7 @@ def test_start_with_wait_attaches_at_once(repo: Repo) -> None:
         assert person.leaves() == 0
 
 
+@pytest.mark.slow
 def test_a_retry_is_interactive_again(repo: Repo) -> None:
     start(repo)
     repo.parallel("stop", "x")
@@ -257,6 +263,7 @@ def test_stop_ends_what_does_not_want_to(repo: Repo, attach: Callable[..., Perso
     assert "sleep 98765" not in listed
 
 
+@pytest.mark.slow
 def test_the_log_is_what_could_be_read(repo: Repo) -> None:
     repo.parallel("config", "set", "checks.run", '["echo one; echo two"]')
     script = r"printf 'abc\rX\n\033[31mred\033[0m\n\033[2Aup'; echo > f"
@@ -324,6 +331,7 @@ def test_only_its_owner_can_connect(repo: Repo) -> None:
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_the_socket_may_lie_deep(make_repo: Callable[..., Repo], tmp_path: Path) -> None:
     repo = make_repo(at=tmp_path / ("ä" * 60) / ("b" * 90) / "r")
     start(repo)

@@ -40,6 +40,7 @@ def calls(path: Path) -> str:
     return (path / "made" / "log").read_text()
 
 
+@pytest.mark.slow
 def test_makes_every_member_ready_the_top_first(toy: Repo) -> None:
     for folder in ("b/c", "a", "examples/x", "a/node_modules/y", ".hidden"):
         toy.write(f"{folder}/toy.lock", f"{folder}\n")
@@ -119,6 +120,7 @@ def test_a_switch_that_changes_a_lockfile_makes_ready_again(toy: Repo) -> None:
     assert calls(path) == "two\none\ntwo\n"
 
 
+@pytest.mark.slow
 def test_a_pull_and_a_rebase_do_so_too(toy: Repo, tmp_path: Path) -> None:
     path = person(toy)
     run("git", "reset", "--quiet", "--hard", "old", cwd=path)
@@ -238,6 +240,7 @@ def lives(pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_what_a_killed_bootstrap_left_running_is_ended_first(toy: Repo) -> None:
     step = "echo $$ > ../pid; test -e ../gate || sleep 1000"
     toy.parallel("config", "set", "environment.run", json.dumps([step]))
@@ -315,6 +318,7 @@ class Terminal:
         return self.tmux("capture-pane", "-p", "-J")
 
 
+@pytest.mark.slow
 def test_asks_on_a_terminal_and_takes_the_answer(repo: Repo, terminal: Terminal) -> None:
     repo.commit(".git-parallel.toml", '[environment]\nrun = ["touch ../ran # \\u001b[2J"]\n')
     terminal.run(repo.path, "git parallel start x")
@@ -348,6 +352,7 @@ def test_a_step_has_one_line_on_a_terminal(toy: Repo, terminal: Terminal) -> Non
     assert f"✓ {step}, " in terminal.screen
 
 
+@pytest.mark.slow
 def test_two_bootstraps_of_a_runner_and_a_person_do_it_once(toy: Repo) -> None:
     toy.parallel("config", "set", "environment.run", '["sleep 0.3; echo >> ../count"]')
     toy.parallel("start", "x", "--", "true")

@@ -342,6 +342,7 @@ def test_keeps_a_worktree_where_a_person_just_worked(repo: Repo) -> None:
     assert [c["name"] for c in repo.json("cleanup")["cleaned"]] == ["x"]
 
 
+@pytest.mark.slow
 def test_keeps_commits_in_a_submodule(make_repo: Callable[..., Repo]) -> None:
     library = make_repo("library")
     repo = make_repo("project")
@@ -395,6 +396,7 @@ def test_brings_back_exactly_what_was_there(repo: Repo) -> None:
     assert objects <= everything(repo.path)
 
 
+@pytest.mark.slow
 def test_a_new_worktree_may_take_the_place_meanwhile(repo: Repo) -> None:
     path = repo.start("x", EDIT)
     repo.parallel("remove", "x", "--delete-branch")
@@ -442,6 +444,7 @@ def test_what_was_brought_back_stays(repo: Repo) -> None:
     assert [c["name"] for c in repo.json("cleanup")["cleaned"]] == ["x"]
 
 
+@pytest.mark.slow
 def test_removes_what_lost_its_worktree_by_hand(repo: Repo) -> None:
     path = repo.start("x", EDIT)
     repo.git("worktree", "remove", "--force", str(path))
@@ -453,6 +456,7 @@ def test_removes_what_lost_its_worktree_by_hand(repo: Repo) -> None:
     assert repo.names() == ["x"]
 
 
+@pytest.mark.slow
 def test_empties_the_trash_when_its_time_has_come(repo: Repo) -> None:
     repo.start("x", EDIT)
     repo.parallel("remove", "x", "--delete-branch")
@@ -466,6 +470,7 @@ def test_empties_the_trash_when_its_time_has_come(repo: Repo) -> None:
     until(lambda: repo.git("for-each-ref", "refs/parallel") == "")
 
 
+@pytest.mark.slow
 def test_leaves_all_alone_where_cleanup_is_not_automatic(repo: Repo) -> None:
     repo.parallel("config", "set", "cleanup.automatic", "false")
     path = repo.start("x", EDIT)
@@ -488,6 +493,7 @@ def test_children_go_where_their_parent_went(repo: Repo) -> None:
     assert repo.git("show", "main:new.txt") == "new"
 
 
+@pytest.mark.slow
 def test_what_only_the_upstream_has_goes_without_its_branch(repo: Repo, tmp_path: Path) -> None:
     origin = tmp_path / "origin"
     repo.git("init", "--quiet", "--bare", str(origin))

@@ -120,6 +120,7 @@ def test_looks_at_what_is_not_committed_and_touches_nothing(repo: Repo) -> None:
     (path / "go").touch()
 
 
+@pytest.mark.slow
 def test_looks_at_a_worktree_in_which_a_merge_is_not_finished(repo: Repo) -> None:
     task(repo, "alpha", EDIT)
     repo.parallel("start", "beta", "--no-bootstrap")
@@ -175,6 +176,7 @@ def test_remembers_pairs_and_asks_again_for_what_has_moved(repo: Repo, tmp_path:
     assert memory.stat().st_size < 2000
 
 
+@pytest.mark.slow
 def test_forgets_where_git_would_merge_otherwise(repo: Repo, tmp_path: Path) -> None:
     collide(repo)
     rule = "readme.txt merge=union\n"
@@ -188,6 +190,7 @@ def test_forgets_where_git_would_merge_otherwise(repo: Repo, tmp_path: Path) -> 
         assert names(repo) == [["alpha", "beta"]]
 
 
+@pytest.mark.slow
 def test_follows_a_change_of_what_renamed_folders_mean(repo: Repo) -> None:
     repo.commit("old/one.txt", "one\n")
     task(repo, "alpha", "git mv old new && git commit -qm alpha")
@@ -247,6 +250,7 @@ def test_answers_where_it_can_not_write(repo: Repo) -> None:
         repo.state.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_answers_where_its_memory_can_not_be_replaced(repo: Repo) -> None:
     memory = collide(repo)
     memory.unlink()

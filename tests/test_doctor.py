@@ -51,6 +51,7 @@ def test_is_content_where_nothing_is_ours_and_makes_nothing(repo: Repo) -> None:
     assert not (repo.path / ".git" / "parallel").exists()
 
 
+@pytest.mark.slow
 def test_a_lock_of_a_git_that_died_is_put_aside(repo: Repo, task: Repo) -> None:
     lock = repo.path / ".git" / "worktrees" / "x" / "index.lock"
     lock.write_bytes(b"half an index")
@@ -173,6 +174,7 @@ def test_a_record_that_can_not_be_read_hides_nothing_else(repo: Repo, task: Repo
     assert "y: its worktree TMP/my répo.parallel/y is gone: mended" in told
 
 
+@pytest.mark.slow
 def test_a_record_that_somebody_deleted_is_named_and_its_files_stay(repo: Repo, task: Repo) -> None:
     folder = repo.state / "tasks" / "x"
     (folder / "task.json").unlink()
@@ -213,6 +215,7 @@ def test_processes_whose_runner_died_are_named_and_never_ended(repo: Repo) -> No
     assert doctor(repo) == WELL
 
 
+@pytest.mark.slow
 def test_a_move_to_the_trash_that_was_killed_is_taken_back(repo: Repo, task: Repo) -> None:
     repo.parallel("remove", "x")
     (journal,) = repo.state.glob("trash/*/journal.json")

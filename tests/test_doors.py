@@ -585,6 +585,7 @@ def test_a_run_refuses_a_task_whose_start_was_interrupted(server: Resident, temp
     place.explained()
 
 
+@pytest.mark.slow
 def test_a_task_comes_back_where_a_new_start_of_its_name_was_killed(
     server: Resident, template: Path
 ) -> None:
@@ -707,6 +708,7 @@ def test_a_disk_that_is_really_full_costs_nothing(
         place.explained()
 
 
+@pytest.mark.slow
 def test_a_home_on_another_disk_than_the_repository(server: Resident, template: Path) -> None:
     if not os.access("/dev/shm", os.W_OK) or os.stat("/dev/shm").st_dev == template.stat().st_dev:
         pytest.skip("/dev/shm is no other disk")

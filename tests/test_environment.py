@@ -185,6 +185,7 @@ def test_escapes_what_a_project_shows(repo: Repo) -> None:
     assert "echo \\x1b[2J" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_bootstraps_at_once_do_it_once(repo: Repo) -> None:
     path = person(repo)
     count = repo.path.parent / "count"
@@ -198,6 +199,7 @@ def test_two_bootstraps_at_once_do_it_once(repo: Repo) -> None:
     assert count.read_text() == "\n"
 
 
+@pytest.mark.slow
 def test_a_bootstrap_that_was_killed_is_finished_later(repo: Repo) -> None:
     path = person(repo)
     steps = ["echo >> ../first", "test -e ../go || kill -9 $PPID"]
@@ -280,6 +282,7 @@ def test_npm_installs_what_the_lockfile_says(repo: Repo, tmp_path: Path) -> None
     assert "its environment is not ready" in repo.task("y")["reason"]
 
 
+@pytest.mark.slow
 def test_says_which_manager_is_missing(repo: Repo) -> None:
     repo.commit("uv.lock", "version = 1\n")
     env = {"PATH": f"{repo.path.parent}:/usr/bin:/bin"}

@@ -34,6 +34,7 @@ def test_a_copy_that_nobody_edited_follows_its_original(repo: Repo, copied: Path
     assert (copied / ".env").read_text() == "A=3\n"
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_edited_stays_and_is_named(repo: Repo, copied: Path) -> None:
     (copied / ".env").write_text("mine\n")
     assert "stays" not in bootstrap(repo)
@@ -203,6 +204,7 @@ def test_shares_content_where_the_file_system_can(repo: Repo, tmp_path: Path) ->
         run("umount", "--lazy", mount, cwd=tmp_path)
 
 
+@pytest.mark.slow
 def test_gives_other_values_to_the_keys_of_a_copied_env_only_where_asked(repo: Repo) -> None:
     repo.commit(".gitignore", ".env*\nconfig.local.json\n")
     text = "# ours\nPORT=3000 # the server\nexport URL='http://localhost:3000/'\nOTHER=${PORT}\n"

@@ -128,6 +128,7 @@ def test_cleans_up_however_it_was_merged(repo: Repo, way: list[str]) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_cleans_up_after_a_conflicted_merge(repo: Repo) -> None:
     path = repo.start("x", EDIT)
     repo.commit("readme.txt", "one\ntwo\ndrei\nfour\nfive\n")
@@ -220,6 +221,7 @@ def test_imports_little_for_a_hook(repo: Repo) -> None:
         assert f"'{name}'" not in done.stdout
 
 
+@pytest.mark.slow
 def test_leaves_a_folder_of_the_project_alone(repo: Repo) -> None:
     hooks = repo.path / ".githooks"
     script(hooks / "post-merge", "#!/bin/sh\n")
@@ -237,6 +239,7 @@ def test_leaves_a_folder_of_the_project_alone(repo: Repo) -> None:
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_asks_before_it_writes_to_a_shared_folder(repo: Repo, tmp_path: Path) -> None:
     shared = tmp_path / "shared hooks"
     shared.mkdir()

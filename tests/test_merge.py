@@ -43,6 +43,7 @@ def test_lands_by_every_strategy(repo: Repo, strategy: str, expected: list[str])
     assert repo.git("worktree", "list").count("\n") == 0
 
 
+@pytest.mark.slow
 def test_fast_forwards_only_where_that_is_possible(repo: Repo) -> None:
     repo.start("x", ADD)
     repo.start("y", EDIT)
@@ -185,6 +186,7 @@ def test_runs_the_hooks_of_others_when_it_lands(repo: Repo) -> None:
     assert (repo.path / "merged").exists()
 
 
+@pytest.mark.slow
 def test_a_merge_that_was_killed_left_no_scratch_for_long(repo: Repo) -> None:
     repo.parallel("config", "set", "checks.run", '["kill -9 $PPID"]')
     repo.start("x", EDIT, "--no-bootstrap")

@@ -101,6 +101,7 @@ def test_a_damaged_record_in_a_repository_that_was_moved_stops_nothing_else(
     assert (home_of(repo) / "gone" / "old.txt").read_text() == "old\n"
 
 
+@pytest.mark.slow
 def test_what_is_in_the_way_of_leading_back_is_named(whole: Repo, tmp_path: Path) -> None:
     whole.path.parent.rename(tmp_path / "two")
     repo = Repo(tmp_path / "two" / whole.path.name)
@@ -117,6 +118,7 @@ def test_what_is_in_the_way_of_leading_back_is_named(whole: Repo, tmp_path: Path
     is_whole(repo, home_of(repo) / "x")
 
 
+@pytest.mark.slow
 def test_a_repository_that_was_moved_without_its_home_is_led_back(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -151,6 +153,7 @@ def test_a_moved_repository_is_led_back_from_inside_a_worktree_that_moved_along(
     is_whole(repo, inside)
 
 
+@pytest.mark.slow
 def test_a_worktree_says_that_its_repository_was_moved_away(whole: Repo, tmp_path: Path) -> None:
     inside = home_of(whole) / "x"
     repo = moved(whole, tmp_path / "away" / "renamed")
@@ -312,6 +315,7 @@ def test_doctor_parts_a_copy_without_its_home_from_the_original(
     is_whole(whole, home_of(whole) / "x")
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_worktree_that_git_took_for_it_is_not_removed_as_the_task(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -350,6 +354,7 @@ def test_a_copy_with_a_worktree_inside_it_becomes_its_own(repo: Repo, tmp_path: 
     assert snapshot(repo.path) == before
 
 
+@pytest.mark.slow
 def test_a_copy_takes_nothing_when_its_original_was_moved_meanwhile(
     whole: Repo, tmp_path: Path
 ) -> None:
@@ -409,6 +414,7 @@ def broken(repo: Repo) -> tuple[str, str]:
     return line, normal(repo.parallel("doctor", ok=1).stdout, repo.path.parents[1])
 
 
+@pytest.mark.slow
 def test_a_worktree_that_was_deleted_by_hand_is_made_again_with_what_was_staged(
     whole: Repo,
 ) -> None:
@@ -463,6 +469,7 @@ def test_a_locked_worktree_that_is_not_there_is_not_made_again(whole: Repo) -> N
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_a_branch_that_was_renamed_stays_the_tasks_after_doctor(whole: Repo) -> None:
     whole.git("branch", "-m", "parallel/x", "better-name")
     line, told = broken(whole)
@@ -477,6 +484,7 @@ def test_a_branch_that_was_renamed_stays_the_tasks_after_doctor(whole: Repo) -> 
     assert "reason" not in whole.task("x")
 
 
+@pytest.mark.slow
 def test_a_branch_that_was_deleted_by_hand_is_made_again_where_it_was(whole: Repo) -> None:
     tip = whole.git("rev-parse", "parallel/x")
     whole.git("update-ref", "-d", "refs/heads/parallel/x")
@@ -497,6 +505,7 @@ def test_a_target_that_is_gone_is_explained_and_not_guessed(whole: Repo) -> None
     assert "↳ git branch main " in told
 
 
+@pytest.mark.slow
 def test_what_could_not_be_mended_is_not_said_to_be(whole: Repo) -> None:
     whole.parallel("start", "y", "--no-bootstrap")
     pointer = f"gitdir: {whole.path}/.git/worktrees/y\n"
@@ -506,6 +515,7 @@ def test_what_could_not_be_mended_is_not_said_to_be(whole: Repo) -> None:
     assert (home_of(whole) / "x" / ".git").read_text() == pointer
 
 
+@pytest.mark.slow
 def test_a_worktree_whose_git_file_is_broken_is_tied_again(whole: Repo) -> None:
     path = home_of(whole) / "x"
     admin = whole.path / ".git" / "worktrees" / "x"

@@ -89,6 +89,7 @@ def test_the_queue_has_what_it_takes_to_choose_and_fits_80_columns(
     )
 
 
+@pytest.mark.slow
 def test_the_queue_tells_of_breaches_costs_and_checks_that_did_not_run(
     repo: Repo,
     claude: Agent,  # noqa: F811
@@ -277,6 +278,7 @@ def test_what_came_from_the_target_is_not_new_work(repo: Repo, task: Repo) -> No
     assert "of main" not in told
 
 
+@pytest.mark.slow
 def test_a_rebase_is_compared_commit_by_commit(repo: Repo, task: Repo) -> None:
     task.commit("f", "first\n", "Add f")
     many = "for n in 1 2 3 4 5 6 7 8; do git commit --quiet --allow-empty -m $n; done"
@@ -297,6 +299,7 @@ def test_a_rebase_is_compared_commit_by_commit(repo: Repo, task: Repo) -> None:
     assert "of main" not in told
 
 
+@pytest.mark.slow
 def test_an_amended_commit_is_compared_with_what_it_was(repo: Repo, task: Repo) -> None:
     many = "".join(f"{n}\n" for n in range(20))
     task.commit("f", f"{many}second\n", "Add f")
@@ -372,6 +375,7 @@ def test_a_rejected_tip_does_not_merge(repo: Repo, task: Repo, *, other_tip: boo
     assert repo.git("show", "main:readme.txt").splitlines()[2] == "THREE"
 
 
+@pytest.mark.slow
 def test_a_review_comes_back_from_the_trash(repo: Repo, task: Repo) -> None:
     review(repo, "--accept", "--comment", "readme.txt:3", "why?")
     repo.parallel("remove", "x")
@@ -422,6 +426,7 @@ def test_a_rejection_goes_below_what_the_user_asks(repo: Repo, claude: Agent) ->
     assert verdict(repo) == ("rejected", False)
 
 
+@pytest.mark.slow
 def test_another_agent_hears_what_the_first_one_was_asked(
     repo: Repo,
     claude: Agent,  # noqa: F811
@@ -448,6 +453,7 @@ def test_a_command_that_is_told_nothing_takes_no_comments(repo: Repo) -> None:
     assert "no comments" in review(repo, "--comments")
 
 
+@pytest.mark.slow
 def test_comments_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -> None:  # noqa: F811
     mine(repo).commit("f", "1\n")
     review(repo, "--comment", "f:1", "why?")
@@ -459,6 +465,7 @@ def test_comments_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -
     assert claude.told.read_text().startswith(f"{HEADING}f:1: why?\n> 1\n\n\n---\n")
 
 
+@pytest.mark.slow
 def test_takes_a_comment_back(repo: Repo, task: Repo) -> None:
     review(repo, "--comment", "readme.txt:1", "one", "--comment", "readme.txt:2", "two")
     assert review(repo, "--drop", "1") == (
@@ -676,6 +683,7 @@ def test_a_line_is_found_behind_the_one_before() -> None:
 # What can go wrong.
 
 
+@pytest.mark.slow
 def test_no_comment_is_lost_where_many_come_at_once(repo: Repo, task: Repo) -> None:
     with ThreadPoolExecutor(6) as pool:
         words = [("--comment", "readme.txt:3", f"comment {n}") for n in range(6)]
@@ -684,6 +692,7 @@ def test_no_comment_is_lost_where_many_come_at_once(repo: Repo, task: Repo) -> N
     assert sorted(told) == [f"comment {n}" for n in range(6)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", steps(24, every=14))
 def test_killed_while_it_is_said(repo: Repo, step: int) -> None:
     task = mine(repo)
@@ -697,6 +706,7 @@ def test_killed_while_it_is_said(repo: Repo, step: int) -> None:
     assert verdict(repo) == ("rejected", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", steps(45, every=30))
 def test_killed_while_the_agent_is_told(repo: Repo, step: int) -> None:
     repo.start("x", EDIT, "-m", "Go")
@@ -734,6 +744,7 @@ def test_refuses_what_makes_no_sense(repo: Repo, task: Repo) -> None:
     assert "review" not in repo.task("x")
 
 
+@pytest.mark.slow
 def test_of_several_attempts_one_is_reviewed(repo: Repo) -> None:
     words = ("--attempts", "2", "--wait", "--", "sh", "-c", EDIT)
     repo.parallel("start", "y", *words)

@@ -194,6 +194,7 @@ def test_tells_empty_from_ready(repo: Repo) -> None:
     assert [repo.task(n)["status"] for n in ("none", "undone")] == ["empty", "empty"]
 
 
+@pytest.mark.slow
 def test_runs_the_checks_of_the_clone(repo: Repo) -> None:
     repo.parallel("config", "set", "checks.run", '["test -f wanted", "echo fine"]')
     repo.start("without", "echo > other")
@@ -296,6 +297,7 @@ def test_never_runs_more_than_the_limit_and_keeps_the_order(repo: Repo) -> None:
     assert began == sorted(began)  # in which order they had a slot: the last two then run a race
 
 
+@pytest.mark.slow
 def test_the_killed_free_their_slots(repo: Repo) -> None:
     repo.parallel("config", "set", "runs.limit", "2")
     tally = repo.path.parent / "tally"
@@ -314,6 +316,7 @@ def test_ends_a_run_that_takes_too_long(repo: Repo) -> None:
     assert alive(repo, "300") == []
 
 
+@pytest.mark.slow
 def test_runs_the_same_again(repo: Repo) -> None:
     path = repo.start("x", "cat >> got", "-m", "first")
     repo.parallel("run", "x", "--wait")
@@ -332,6 +335,7 @@ def test_refuses_two_runs_at_once(repo: Repo) -> None:
     repo.parallel("stop", "x")
 
 
+@pytest.mark.slow
 def test_waits_for_any_and_for_a_time(repo: Repo) -> None:
     repo.parallel("start", "slow", "--", "sleep", "300")
     repo.parallel("start", "quick", "--", "sh", "-c", "echo > f")
@@ -347,6 +351,7 @@ def test_follows_the_log(repo: Repo) -> None:
     assert repo.parallel("log", "-f", "x").stdout == "one\ntwo\n"
 
 
+@pytest.mark.slow
 def test_executes_in_the_worktrees(repo: Repo) -> None:
     for name in ("a", "b"):
         repo.start(name, "true")

@@ -200,6 +200,7 @@ def begin_stack(repo: Repo) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_child_of_what_was_squashed_elsewhere_counts_its_own_commits(repo: Repo) -> None:
     path = begin_stack(repo)
     parent, tip = repo.git("rev-parse", "parallel/a"), repo.git("rev-parse", "parallel/b")

@@ -49,6 +49,7 @@ def test_fills_submodules_from_what_is_there_without_a_network(
     assert nested.parallel("bootstrap", "x").stderr == f"○ {path} is ready\n"
 
 
+@pytest.mark.slow
 def test_what_is_borrowed_is_not_pruned(nested: Repo) -> None:
     original = Repo(nested.path / "libs" / "out er")
     only_here = original.commit("file", "never pushed\n")
@@ -98,6 +99,7 @@ def test_pins_go_when_the_trash_is_emptied(nested: Repo) -> None:
     assert pins() == ""
 
 
+@pytest.mark.slow
 def test_work_in_a_submodule_stays_on_a_later_bootstrap(nested: Repo) -> None:
     path = person(nested)
     module = Repo(path / "libs" / "out er")
@@ -106,6 +108,7 @@ def test_work_in_a_submodule_stays_on_a_later_bootstrap(nested: Repo) -> None:
     assert module.git("rev-parse", "HEAD") == made
 
 
+@pytest.mark.slow
 def test_a_submodule_that_can_not_be_had_is_named(nested: Repo) -> None:
     run("rm", "-rf", ".git/modules", "libs", cwd=nested.path)
     path = nested.start("x", "touch agent")
@@ -132,6 +135,7 @@ def test_fills_what_git_lfs_left_as_pointers(large: Repo) -> None:
     assert large.git("-C", path, "status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_names_what_git_lfs_can_not_fill(large: Repo) -> None:
     run("rm", "-rf", ".git/lfs/objects", cwd=large.path)
     skip = {"GIT_LFS_SKIP_SMUDGE": "1"}

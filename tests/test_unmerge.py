@@ -48,6 +48,7 @@ def test_takes_back_a_merge_of_any_strategy(repo: Repo, strategy: str) -> None:
     assert repo.git("show", "main:new.txt") == "new"
 
 
+@pytest.mark.slow
 def test_keeps_what_is_not_committed_elsewhere(merged: tuple[Repo, Path, str]) -> None:
     repo, _, before = merged
     repo.write("other.txt", "mine\n")
@@ -101,6 +102,7 @@ def test_says_how_to_revert_where_the_target_moved_on(merged: tuple[Repo, Path, 
     assert (repo.path / "old.txt").exists()
 
 
+@pytest.mark.slow
 def test_says_how_to_revert_what_was_pushed(merged: tuple[Repo, Path, str], tmp_path: Path) -> None:
     repo, _, _ = merged
     repo.git("init", "--quiet", "--bare", str(tmp_path / "origin"))
@@ -111,6 +113,7 @@ def test_says_how_to_revert_what_was_pushed(merged: tuple[Repo, Path, str], tmp_
     assert "git revert -m 1 " in done.stderr
 
 
+@pytest.mark.slow
 def test_moves_a_target_that_is_not_checked_out(merged: tuple[Repo, Path, str]) -> None:
     repo, path, before = merged
     repo.git("switch", "--quiet", "-c", "elsewhere")
@@ -120,6 +123,7 @@ def test_moves_a_target_that_is_not_checked_out(merged: tuple[Repo, Path, str]) 
     assert repo.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 def test_takes_back_what_is_merged_and_was_brought_back(merged: tuple[Repo, Path, str]) -> None:
     repo, path, before = merged
     repo.parallel("undo", "x")
@@ -130,6 +134,7 @@ def test_takes_back_what_is_merged_and_was_brought_back(merged: tuple[Repo, Path
     assert "no merge of `x`" in repo.parallel("undo", "--merge", "x", ok=1).stderr
 
 
+@pytest.mark.slow
 def test_refuses_before_anything_where_a_new_task_has_the_name(
     merged: tuple[Repo, Path, str],
 ) -> None:
@@ -224,6 +229,7 @@ def test_doctor_explains_what_was_killed_and_finishes_it(
     is_taken_back(repo, path, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", mostly_slow(HALVES, quick=[half_written]))
 def test_what_a_person_changed_since_it_was_killed_stays(
     cut_off: tuple[Repo, Path, str], half: Half
