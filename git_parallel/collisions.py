@@ -201,7 +201,8 @@ def _merges(
     lasting |= {one.view.target.tip for one in live if one.view.target}
     paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
     sources = _sources(live) if wanted else {}
-    places = attributes.Places(scratch.git, repository.common).find(sources) if wanted else {}
+    laid_out = any(isinstance(source, str) for source in sources.values())
+    places = _places(scratch, sources) if laid_out else {}
     folders = list(dict.fromkeys(s for s in sources.values() if isinstance(s, Path)))
     key = pairs.key_of(repository, folders, paths) if wanted else ""
     key += "".join(dict.fromkeys(place.told for place in places.values())) if key else ""
@@ -209,11 +210,19 @@ def _merges(
     found = {pair: known[pair] for pair in wanted if pair in known}
     missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
     if missing:
+        places = places or _places(scratch, sources)
         found |= outcomes(scratch.git, missing, *_ground(live), places)
         if key:
             new = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
             pairs.remember(repository, key, new, known)
     return found
+
+
+def _places(scratch: Scratch, sources: Mapping[str, Source]) -> dict[str, Place]:
+    """Where to merge; a worktree adds nothing to what is remembered, so it need not be found for
+    that.
+    """
+    return attributes.Places(scratch.git, scratch.repository.common).find(sources)
 
 
 def _sources(live: Sequence[Live]) -> dict[str, Source]:
