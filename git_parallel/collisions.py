@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from git_parallel import attributes, forecast, pairs
-from git_parallel.attributes import Place, Source
+from git_parallel.attributes import Places, Source
 from git_parallel.errors import GitError
 from git_parallel.forecast import Pair, Trial
 from git_parallel.git import Git
@@ -91,6 +91,10 @@ class Scratch:
         self._others.append(Path(git.environment["GIT_OBJECT_DIRECTORY"]))
         return git
 
+    def places(self) -> Places:
+        """The places to merge in; the folder is only made where one of them is laid out."""
+        return Places(lambda: self.git, self.repository.common)
+
     def _aside(self, *others: Path, large: bool) -> Git:
         place = self.repository
         git = place.git_in(place.main) if place.main else place.git
@@ -143,7 +147,7 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
     ]
     if not steps:
         return list(live), {}
-    places, sources = attributes.Places(scratch.git, scratch.repository.common), _sources(live)
+    places, sources = scratch.places(), _sources(live)
     moved: dict[str, Live] = {}
     known: dict[Pair, Trial] = {}
     while steps:
@@ -197,32 +201,30 @@ def _merges(
     repository: Repository, scratch: Scratch, live: Sequence[Live], wanted: Sequence[Pair]
 ) -> dict[Pair, Trial]:
     """The outcomes of all wanted pairs: remembered, plain from the paths, or tried now."""
+    if not wanted:
+        return {}
     lasting = {one.tip for one in live if not one.uncommitted}
     lasting |= {one.view.target.tip for one in live if one.view.target}
-    paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
-    sources = _sources(live) if wanted else {}
-    laid_out = any(isinstance(source, str) for source in sources.values())
-    places = _places(scratch, sources) if laid_out else {}
-    folders = list(dict.fromkeys(s for s in sources.values() if isinstance(s, Path)))
-    key = pairs.key_of(repository, folders, paths) if wanted else ""
-    key += "".join(dict.fromkeys(place.told for place in places.values())) if key else ""
-    known = pairs.load(repository, key) if key else {}
+    sources, places = _sources(live), scratch.places()
+    grounds = _grounds(live, sources, places)
+    key = pairs.key_of(repository)
+    known = pairs.load(repository, key, grounds) if key else {}
     found = {pair: known[pair] for pair in wanted if pair in known}
-    missing = [pair for pair in dict.fromkeys(wanted) if pair not in found]
-    if missing:
-        places = places or _places(scratch, sources)
-        found |= outcomes(scratch.git, missing, *_ground(live), places)
+    if missing := [pair for pair in dict.fromkeys(wanted) if pair not in found]:
+        found |= outcomes(scratch.git, missing, *_ground(live), places.find(sources))
         if key:
-            new = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
-            pairs.remember(repository, key, new, known)
+            kept = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
+            pairs.remember(repository, key, grounds, kept)
     return found
 
 
-def _places(scratch: Scratch, sources: Mapping[str, Source]) -> dict[str, Place]:
-    """Where to merge; a worktree adds nothing to what is remembered, so it need not be found for
-    that.
-    """
-    return attributes.Places(scratch.git, scratch.repository.common).find(sources)
+def _grounds(live: Sequence[Live], sources: Mapping[str, Source], places: Places) -> dict[str, str]:
+    """What tells git how to merge into each tip, beside what is told to it everywhere."""
+    paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
+    told = places.told(sources.values())
+    worktrees = dict.fromkeys(source for source in sources.values() if isinstance(source, Path))
+    told |= {worktree: pairs.ground_of(worktree, paths) for worktree in worktrees}
+    return {tip: told[source] for tip, source in sources.items()}
 
 
 def _sources(live: Sequence[Live]) -> dict[str, Source]:
@@ -268,7 +270,7 @@ def outcomes(
     wanted: Sequence[Pair],
     trunk: str,
     floor: str,
-    places: Mapping[str, Place] = forecast.NO_PLACES,
+    places: Mapping[str, Git] = forecast.NO_PLACES,
 ) -> dict[Pair, Trial]:
     """The outcomes of merges, tried only where that is needed to know; those that were not tried
     have no tree. `trunk` is the tip that most forked from, `floor` a guess at what is below all.

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_parallel import temporary
-from git_parallel.attributes import Place, Places, Source
+from git_parallel.attributes import Places, Source
 from git_parallel.errors import GitError
 from git_parallel.git import Git
 from git_parallel.temporary import MEMORY
@@ -24,7 +24,7 @@ GITLINK = "160000"
 ROOM = 1 << 30
 NOWHERE: Mapping[str, Source] = {}
 NO_FORKS: Mapping[Pair, str | None] = {}
-NO_PLACES: Mapping[str, Place] = {}
+NO_PLACES: Mapping[str, Git] = {}
 SPLIT_FROM = 30  # trials from which a second process is worth its start
 
 
@@ -84,7 +84,7 @@ def trials(
         return {}
     into = {ours: sources[ours] for ours, _ in wanted if ours in sources}
     with aside(git, common) as scratch:
-        return merged_since(scratch, wanted, forks, Places(scratch, common).find(into))
+        return merged_since(scratch, wanted, forks, Places(lambda: scratch, common).find(into))
 
 
 def trials_kept(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Trial]:
@@ -99,7 +99,7 @@ def trial(git: Git, ours: str, theirs: str) -> Trial:
 
 
 def merged(
-    git: Git, pairs: Sequence[Pair], places: Mapping[str, Place] = NO_PLACES
+    git: Git, pairs: Sequence[Pair], places: Mapping[str, Git] = NO_PLACES
 ) -> dict[Pair, Trial]:
     """The trial merges of many different pairs, where `git` puts objects: many of them by as many
     processes as there are processors. `places` are those that merges into a commit are made in.
@@ -120,7 +120,7 @@ def merged_since(
     git: Git,
     pairs: Sequence[Pair],
     forks: Mapping[Pair, str | None],
-    places: Mapping[str, Place] = NO_PLACES,
+    places: Mapping[str, Git] = NO_PLACES,
 ) -> dict[Pair, Trial]:
     """The same where some have another commit to be merged against than their merge base."""
     given = {pair: apart(git, fork, *pair) if (fork := forks.get(pair)) else pair for pair in pairs}
@@ -138,12 +138,12 @@ def apart(git: Git, fork: str, ours: str, theirs: str) -> Pair:
 
 
 def _parts(
-    git: Git, pairs: Sequence[Pair], places: Mapping[str, Place], width: int
+    git: Git, pairs: Sequence[Pair], places: Mapping[str, Git], width: int
 ) -> Iterator[tuple[Git, Sequence[Pair]]]:
     """The pairs of each place, in as many parts as they are worth."""
     groups: dict[Path, tuple[Git, list[Pair]]] = {}
     for pair in pairs:
-        there = places[pair[0]].git if pair[0] in places else git
+        there = places.get(pair[0], git)
         groups.setdefault(there.folder, (there, []))[1].append(pair)
     for there, group in groups.values():
         share = width if len(group) >= SPLIT_FROM else 1

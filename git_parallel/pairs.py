@@ -1,13 +1,14 @@
 """Trial merges of pairs, remembered between calls by the two commits.
 
-Their outcome follows from the commits and from what tells git how to merge: its settings, its
-attributes, its program. All of that is in the key, so that what is remembered can't be stale. The
-file is only a memory: one that can't be read is as good as none, and of two writers the last wins.
+Their outcome follows from the commits and from what tells git how to merge: its settings and its
+program, which are the key, and the attributes where it merges, which are the ground of the commit
+that is merged into. So what is remembered can't be stale. The file is only a memory: one that can't
+be read is as good as none, and of two writers the last wins.
 """
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,51 +19,52 @@ from git_parallel.forecast import Pair, Trial
 from git_parallel.repository import Repository
 
 FILE = "pairs.json"
-MOST = 10_000
 SETTINGS = ("merge.", "diff.", "core.", "filter.", "submodule.")
+
+Grounds = Mapping[str, str]  # a commit that is merged into, and what tells git how to merge there
 
 
 class Memory(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: commits, and pairs of them by their numbers; a row of clean ones begins with the
-    commit that the others were merged into.
+    """The file: commits, the ground of each by its number, and pairs of commits by their numbers; a
+    row of clean ones begins with the commit that the others were merged into.
     """
 
     key: str
-    commits: tuple[str, ...]
+    grounds: tuple[str, ...]
+    commits: tuple[tuple[str, int], ...]
     clean: tuple[tuple[int, ...], ...]
     conflicts: tuple[tuple[int, int, tuple[str, ...], tuple[str, ...]], ...]
     version: int = 1
 
 
-def load(repository: Repository, key: str) -> dict[Pair, Trial]:
-    """The outcomes that are remembered, without their trees."""
+def load(repository: Repository, key: str, grounds: Grounds) -> dict[Pair, Trial]:
+    """The outcomes that are remembered and hold on these grounds, without their trees."""
     try:
         memory = records.find_record(repository.store.state / FILE, Memory)
-        return _pairs(memory) if memory and memory.key == key else {}
+        return _pairs(memory, grounds) if memory and memory.key == key else {}
     except (ParallelError, IndexError):
         return {}
 
 
-def _pairs(memory: Memory) -> dict[Pair, Trial]:
-    names, clean = memory.commits, Trial()
-    found = {(names[one], names[o]): clean for one, *others in memory.clean for o in others}
+def _pairs(memory: Memory, grounds: Grounds) -> dict[Pair, Trial]:
+    names = [commit for commit, _ in memory.commits]
+    fits = [grounds.get(name, "") == memory.grounds[at] for name, at in memory.commits]
+    clean = Trial()
+    rows = (row for row in memory.clean if fits[row[0]])
+    found = {(names[one], names[other]): clean for one, *others in rows for other in others}
     for one, other, paths, kinds in memory.conflicts:
-        found[names[one], names[other]] = Trial(conflicts=paths, kinds=kinds)
+        if fits[one]:
+            found[names[one], names[other]] = Trial(conflicts=paths, kinds=kinds)
     return found
 
 
 def remember(
-    repository: Repository, key: str, new: Mapping[Pair, Trial], old: Mapping[Pair, Trial]
+    repository: Repository, key: str, grounds: Grounds, pairs: Mapping[Pair, Trial]
 ) -> None:
-    """Keep the outcomes of this call, and so many older ones that the file stays small."""
-    kept = dict(new)
-    for pair, trial in old.items():
-        if len(kept) >= MOST:
-            break
-        kept.setdefault(pair, trial)
+    """Keep these outcomes in place of those before."""
     with contextlib.suppress(OSError, ValueError):  # a read-only repository can be asked too
-        memory = _memory(key, {pair: trial for pair, trial in kept.items() if _is_lasting(trial)})
-        records.write_compact(repository.store.state / FILE, memory)
+        lasting = {pair: trial for pair, trial in pairs.items() if _is_lasting(trial)}
+        records.write_compact(repository.store.state / FILE, _memory(key, grounds, lasting))
 
 
 def _is_lasting(trial: Trial) -> bool:
@@ -70,7 +72,7 @@ def _is_lasting(trial: Trial) -> bool:
     return not trial.unknown and "submodule" not in trial.kinds
 
 
-def _memory(key: str, pairs: Mapping[Pair, Trial]) -> Memory:
+def _memory(key: str, grounds: Grounds, pairs: Mapping[Pair, Trial]) -> Memory:
     numbers: dict[str, int] = {}
     clean: dict[int, list[int]] = {}
     conflicts = []
@@ -82,11 +84,13 @@ def _memory(key: str, pairs: Mapping[Pair, Trial]) -> Memory:
         else:
             conflicts.append((one, other, trial.conflicts, trial.kinds))
     rows = tuple(tuple(row) for row in clean.values())
-    return Memory(key, tuple(numbers), rows, tuple(conflicts))
+    places: dict[str, int] = {}
+    commits = [(c, places.setdefault(grounds.get(c, ""), len(places))) for c in numbers]
+    return Memory(key, tuple(places), tuple(commits), rows, tuple(conflicts))
 
 
-def key_of(repository: Repository, folders: Sequence[Path], paths: Iterable[str]) -> str:
-    """What the outcome of merges of these paths in folders hangs on beside the commits; empty
+def key_of(repository: Repository) -> str:
+    """What the outcome of merges hangs on everywhere in a repository, beside the commits; empty
     where that can't be known, since programs of the user's merge there.
     """
     settings = repository.settings()
@@ -96,10 +100,13 @@ def key_of(repository: Repository, folders: Sequence[Path], paths: Iterable[str]
     attributes = settings.get("core.attributesfile") or _default_attributes()
     places = [_program(repository), str(Path(attributes).expanduser())]
     places += [str(repository.common / "info" / "attributes")]
-    above = sorted(_folders(paths))
-    places += [f"{folder}/{top}.gitattributes" for folder in folders for top in above]
-    told += [state for place in places if (state := _state(place))]
-    return "\n".join([*map(str, folders), *told])
+    return "\n".join([*told, *filter(None, map(_state, places))])
+
+
+def ground_of(worktree: Path, paths: Iterable[str]) -> str:
+    """What the outcome of merges of these paths hangs on in a worktree."""
+    places = [f"{worktree}/{above}.gitattributes" for above in sorted(_folders(paths))]
+    return "\n".join([str(worktree), *filter(None, map(_state, places))])
 
 
 def _program(repository: Repository) -> str:

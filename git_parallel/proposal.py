@@ -41,7 +41,7 @@ def propose(
     works = _works(unmerged, parents)
     place = repository.git_in(repository.main) if repository.main else repository.git
     with forecast.aside(place, repository.common) as git:
-        places = Places(git, repository.common)
+        places = Places(lambda: git, repository.common)
         keeps_parents = strategy in KEEP_PARENTS
         simulation = Simulation(git, works, keeps_parents=keeps_parents, places=places)
         proposed = plan(candidates, pairs, alone, simulation.outcomes)

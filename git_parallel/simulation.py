@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from git_parallel import forecast
-from git_parallel.attributes import Place, Places, Source
+from git_parallel.attributes import Places, Source
 from git_parallel.forecast import Trial
 from git_parallel.git import Git
 
@@ -58,7 +58,7 @@ class Simulation:
 
     def _places(
         self, landed: tuple[str, ...], pairs: Mapping[str, tuple[str, str]]
-    ) -> dict[str, Place]:
+    ) -> dict[str, Git]:
         """Where the merges into each commit are made: those of the target's attributes count, or
         what has landed has changed them.
         """

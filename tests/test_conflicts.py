@@ -190,6 +190,36 @@ def test_forgets_where_git_would_merge_otherwise(repo: Repo, tmp_path: Path) -> 
         assert names(repo) == [["alpha", "beta"]]
 
 
+def test_does_not_take_what_it_knows_of_one_target_for_another(repo: Repo) -> None:
+    repo.git("switch", "--quiet", "--create", "joining")
+    repo.commit(".gitattributes", "readme.txt merge=union\n")
+    repo.git("switch", "--quiet", "--detach")
+    for name, target in (("a", "main"), ("b", "main"), ("c", "main"), ("d", "joining")):
+        task(repo, name, EDIT, "main", "--target", target)
+    assert list(map("".join, names(repo))) == ["ab", "ac", "ad", "bc", "bd", "cd"]
+    record = repo.state / "tasks" / "b" / "task.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "target": "joining"}))
+    assert list(map("".join, names(repo))) == ["ab", "ac", "ad", "cd"]
+
+
+@pytest.mark.slow
+def test_remembers_whose_attributes_count(repo: Repo, tmp_path: Path) -> None:
+    repo.git("switch", "--quiet", "--create", "joining")
+    repo.commit(".gitattributes", "readme.txt merge=union\n")
+    task(repo, "alpha", EDIT, "main")
+    task(repo, "beta", EDIT, "main")
+    assert names(repo) == [["alpha", "beta"]]
+    memory = repo.state / "attributes.json"
+    good = memory.read_bytes()
+    assert "grep" not in spawned(repo, tmp_path)
+    for content in (b"", b"{", b'{"commits":{"a":[["b"]]}}'):
+        memory.write_bytes(content)
+        assert "grep" in spawned(repo, tmp_path)
+        assert memory.read_bytes() == good
+    repo.git("branch", "--force", "main", "joining")
+    assert names(repo) == []
+
+
 @pytest.mark.slow
 def test_follows_a_change_of_what_renamed_folders_mean(repo: Repo) -> None:
     repo.commit("old/one.txt", "one\n")
