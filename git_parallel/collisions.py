@@ -60,9 +60,8 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
     with contextlib.ExitStack() as stack:
         scratch = Scratch(repository, stack)
         live, unknown = _live(repository, scratch, views)
-        live, known = _rebased(scratch, live)
-        wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in known]
-        merges = _merges(repository, scratch, live, wanted) | known
+        live, tried = _rebased(scratch, live)
+        merges = _merges(repository, scratch, live, tried)
     unclean = {pair: trial for pair, trial in merges.items() if not trial.clean}
     found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)]
     return Collisions(tuple(live), tuple(found), unknown)
@@ -178,19 +177,12 @@ def _is_at_work(view: TaskView) -> bool:
     return tree.branch == f"refs/heads/{view.task.branch}"
 
 
-def _target_pairs(live: Sequence[Live]) -> list[Pair]:
-    """What has to be asked about targets; the facts of a task know most of it already."""
-    return [pair for one in live if (pair := _with_target(one)) and not _is_known(one)]
-
-
 def _with_target(one: Live) -> Pair | None:
     return (one.view.target.tip, one.tip) if one.view.target else None
 
 
-def _is_known(one: Live) -> bool:
-    """Whether a task is known to merge cleanly."""
-    facts = one.view.facts
-    return bool(facts and facts.conflicts == () and not one.uncommitted)
+def _target_pairs(live: Sequence[Live]) -> list[Pair]:
+    return [pair for one in live if (pair := _with_target(one))]
 
 
 def _task_pairs(live: Sequence[Live]) -> list[Pair]:
@@ -198,33 +190,41 @@ def _task_pairs(live: Sequence[Live]) -> list[Pair]:
 
 
 def _merges(
-    repository: Repository, scratch: Scratch, live: Sequence[Live], wanted: Sequence[Pair]
+    repository: Repository, scratch: Scratch, live: Sequence[Live], tried: Mapping[Pair, Trial]
 ) -> dict[Pair, Trial]:
-    """The outcomes of all wanted pairs: remembered, plain from the paths, or tried now."""
-    if not wanted:
-        return {}
+    """The outcomes of all pairs beside those that were tried already: known from the facts of
+    tasks, remembered, plain from the paths, or tried now.
+    """
     lasting = {one.tip for one in live if not one.uncommitted}
     lasting |= {one.view.target.tip for one in live if one.view.target}
+    paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
     sources, places = _sources(live), scratch.places()
-    grounds = _grounds(live, sources, places)
-    key = pairs.key_of(repository)
+    key, grounds = pairs.key_of(repository), pairs.grounds_of(sources, places, paths)
     known = pairs.load(repository, key, grounds) if key else {}
+    known |= _from_facts(live, key, sources, places)
+    wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in tried]
     found = {pair: known[pair] for pair in wanted if pair in known}
     if missing := [pair for pair in dict.fromkeys(wanted) if pair not in found]:
         found |= outcomes(scratch.git, missing, *_ground(live), places.find(sources))
         if key:
             kept = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
             pairs.remember(repository, key, grounds, kept)
+    return {**found, **tried}
+
+
+def _from_facts(
+    live: Sequence[Live], key: str, sources: Mapping[str, Source], places: Places
+) -> dict[Pair, Trial]:
+    """Those with targets that were seen to be clean when the facts of a task were found out."""
+    found: dict[Pair, Trial] = {}
+    for one in live:
+        facts, pair = one.view.facts, _with_target(one)
+        if pair and facts and facts.conflicts == () and one.tip == facts.tip:
+            into = {pair[0]: sources[pair[0]]}
+            (ground,) = pairs.grounds_of(into, places, facts.paths).values()
+            if facts.ground and facts.ground == pairs.fingerprint(key, ground):
+                found[pair] = Trial()
     return found
-
-
-def _grounds(live: Sequence[Live], sources: Mapping[str, Source], places: Places) -> dict[str, str]:
-    """What tells git how to merge into each tip, beside what is told to it everywhere."""
-    paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
-    told = places.told(sources.values())
-    worktrees = dict.fromkeys(source for source in sources.values() if isinstance(source, Path))
-    told |= {worktree: pairs.ground_of(worktree, paths) for worktree in worktrees}
-    return {tip: told[source] for tip, source in sources.items()}
 
 
 def _sources(live: Sequence[Live]) -> dict[str, Source]:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from git_parallel import evidence, records
-from git_parallel.attributes import Source, source_of
-from git_parallel.changes import changes_between
+from git_parallel import evidence, pairs, records
+from git_parallel.attributes import Places, Source, source_of
+from git_parallel.changes import Change, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
-from git_parallel.forecast import trials
+from git_parallel.forecast import Pair, trials
+from git_parallel.history import History
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
 from git_parallel.task import Task
@@ -27,7 +28,8 @@ REMOTES = "refs/remotes/"
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What follows from a tip, its target and what our own merge recorded; `apart` says that its
-    own commits stand on what the target has only in another form.
+    own commits stand on what the target has only in another form. `ground` tells what else the
+    conflicts hang on, as it was.
     """
 
     tip: str
@@ -44,6 +46,7 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deletions: int = 0
     paths: tuple[str, ...] = ()
     conflicts: tuple[str, ...] | None = None
+    ground: str = ""
     evidence: Evidence | None = None
     unmerged: str = ""
     version: int = 1
@@ -129,41 +132,55 @@ def _find_out(
     history = repository.history(evidence.reached(every), floor)
     git = repository.git
     asked = [evidence.questions(case, history) for case in every]
-    changes = changes_between(repository.true_git, [pair for pairs, _ in asked for pair in pairs])
-    merged = [pair for _, pairs in asked for pair in pairs]
+    changes = changes_between(repository.true_git, [pair for two, _ in asked for pair in two])
+    merged = [pair for _, two in asked for pair in two]
     forks = {(c.target_tip, c.tip): c.stands_on for c in every if c.is_apart(history)}
-    merges = trials(git, repository.common, merged, _sources(cases, branches), forks)
+    sources = _sources(cases, branches)
+    merges = trials(git, repository.common, merged, sources, forks)
     trees = {branch.tip: branch.tree for branch in branches.values()}
     judged = witness.judge_all(repository.common, every, history, changes, merges, trees)
+    key, places = pairs.key_of(repository), Places(lambda: git, repository.common)
     found = {}
     for slug, (case, *others) in cases.items():
         proved, unmerged = judged[case]
         for other in others:
             if proved is None and not history.contains(case.target_tip, other.target_tip):
                 proved = _upstream_only(judged[other][0], case.target)
-        fork = case.fork(history)
-        change = changes.get((fork or "", case.tip))
+        known = _size(case, history, changes)
+        into = {case.target_tip: sources[case.target_tip]}
+        ground = pairs.grounds_of(into, places, known.paths)[case.target_tip]
         merge = merges.get((case.target_tip, case.tip))
-        found[slug] = Facts(
-            tip=case.tip,
-            target_tip=case.target_tip,
+        found[slug] = structs.replace(
+            known,
             upstream_tip=others[0].target_tip if others else None,
-            landed=case.landed,
-            stands_on=case.stands_on,
-            apart=case.is_apart(history),
-            fork=fork,
-            ahead=case.ahead(history),
-            behind=history.ahead(case.target_tip, case.tip),
-            files=change.files if change else 0,
-            insertions=change.insertions if change else 0,
-            deletions=change.deletions if change else 0,
-            paths=tuple(change.paths) if change else (),
             conflicts=None if merge and merge.unknown else merge.conflicts if merge else (),
+            ground=pairs.fingerprint(key, ground),
             evidence=proved,
             unmerged="" if proved else unmerged,
         )
         _remember(repository.store.folder(slug), found[slug])
     return found
+
+
+def _size(case: Case, history: History, changes: Mapping[Pair, Change]) -> Facts:
+    """What a task did since its fork, and how far it and its target are apart."""
+    fork = case.fork(history)
+    change = changes.get((fork or "", case.tip))
+    return Facts(
+        tip=case.tip,
+        target_tip=case.target_tip,
+        upstream_tip=None,
+        landed=case.landed,
+        stands_on=case.stands_on,
+        apart=case.is_apart(history),
+        fork=fork,
+        ahead=case.ahead(history),
+        behind=history.ahead(case.target_tip, case.tip),
+        files=change.files if change else 0,
+        insertions=change.insertions if change else 0,
+        deletions=change.deletions if change else 0,
+        paths=tuple(change.paths) if change else (),
+    )
 
 
 def _sources(

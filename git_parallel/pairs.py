@@ -8,12 +8,14 @@ be read is as good as none, and of two writers the last wins.
 
 import contextlib
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from git_parallel import records
+from git_parallel.attributes import Places, Source
 from git_parallel.errors import ParallelError
 from git_parallel.forecast import Pair, Trial
 from git_parallel.repository import Repository
@@ -103,10 +105,22 @@ def key_of(repository: Repository) -> str:
     return "\n".join([*told, *filter(None, map(_state, places))])
 
 
-def ground_of(worktree: Path, paths: Iterable[str]) -> str:
-    """What the outcome of merges of these paths hangs on in a worktree."""
-    places = [f"{worktree}/{above}.gitattributes" for above in sorted(_folders(paths))]
-    return "\n".join([str(worktree), *filter(None, map(_state, places))])
+def grounds_of(sources: Mapping[str, Source], places: Places, paths: Iterable[str]) -> Grounds:
+    """What merges of these paths into some commits hang on, by where their attributes come from;
+    raises GitError.
+    """
+    told = places.told(sources.values())
+    files = [f"{above}.gitattributes" for above in sorted(_folders(paths))]
+    for source in sources.values():
+        if isinstance(source, Path) and source not in told:
+            states = (_state(f"{source}/{file}") for file in files)
+            told[source] = "\n".join([str(source), *filter(None, states)])
+    return {commit: told[source] for commit, source in sources.items()}
+
+
+def fingerprint(key: str, ground: str) -> str:
+    """A short text that differs where any of this does; empty where the key is."""
+    return f"{zlib.crc32(os.fsencode(key + ground)):08x}" if key else ""
 
 
 def _program(repository: Repository) -> str:

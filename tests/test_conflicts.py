@@ -190,6 +190,22 @@ def test_forgets_where_git_would_merge_otherwise(repo: Repo, tmp_path: Path) -> 
         assert names(repo) == [["alpha", "beta"]]
 
 
+@pytest.mark.slow
+def test_asks_again_about_a_target_where_git_would_merge_otherwise(repo: Repo) -> None:
+    repo.write("long.txt", "".join(f"{n}\n" for n in range(40)))
+    repo.git("add", "--all")
+    repo.git("commit", "--quiet", "-m", "Add a long file")
+    task(repo, "alpha", "echo >> long.txt && git commit -qam $0")
+    repo.write("long.txt", "".join(f"{n}\n" for n in range(-1, 40)))
+    repo.git("commit", "--quiet", "-am", "Change its begin")
+    assert names(repo) == []
+    repo.write(".gitattributes", "*.txt -merge\n")
+    assert names(repo) == [["alpha", "main"]]
+    assert repo.json("plan")["order"] == []
+    repo.write(".gitattributes", "")
+    assert names(repo) == []
+
+
 def test_does_not_take_what_it_knows_of_one_target_for_another(repo: Repo) -> None:
     repo.git("switch", "--quiet", "--create", "joining")
     repo.commit(".gitattributes", "readme.txt merge=union\n")
@@ -241,7 +257,7 @@ def test_remembers_nothing_where_a_program_of_the_user_merges(repo: Repo, tmp_pa
 def test_finds_out_again_what_it_can_not_read(repo: Repo) -> None:
     memory = collide(repo)
     good = memory.read_bytes()
-    wrong = good.replace(b'"conflicts":[[0,1', b'"conflicts":[[7,9')
+    wrong = good.replace(b'"conflicts":[[1,2', b'"conflicts":[[7,9')
     for content in (b"", b"{", b'{"version":1}', b"\0" * 99, wrong):
         assert content != good
         memory.write_bytes(content)
