@@ -10,10 +10,8 @@ from msgspec import Struct, structs
 
 from git_parallel import attributes, forecast, pairs
 from git_parallel.attributes import Places, Source
-from git_parallel.errors import GitError
 from git_parallel.forecast import Pair, Trial
 from git_parallel.git import Git
-from git_parallel.overlap import Graph, graph_of
 from git_parallel.overview import look
 from git_parallel.repository import Repository
 from git_parallel.task import Status
@@ -205,7 +203,11 @@ def _merges(
     wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in tried]
     found = {pair: known[pair] for pair in wanted if pair in known}
     if missing := [pair for pair in dict.fromkeys(wanted) if pair not in found]:
-        found |= outcomes(scratch.git, missing, *_ground(live), places.find(sources))
+        from git_parallel.outcomes import outcomes
+
+        changed = {o.tip: frozenset(o.view.facts.paths) for o in live if o.view.facts}
+        at = places.find(sources)
+        found |= outcomes(scratch.git, missing, *_ground(live), at, changed)
         if key:
             kept = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
             pairs.remember(repository, key, grounds, kept)
@@ -263,31 +265,6 @@ def _ground(live: Sequence[Live]) -> tuple[str, str]:
     known = [one.view.facts for one in live if one.view.facts and one.view.facts.fork]
     oldest = max(known, key=lambda facts: facts.behind, default=None)
     return trunk, (oldest and oldest.fork) or live[0].view.task.base
-
-
-def outcomes(
-    git: Git,
-    wanted: Sequence[Pair],
-    trunk: str,
-    floor: str,
-    places: Mapping[str, Git] = forecast.NO_PLACES,
-) -> dict[Pair, Trial]:
-    """The outcomes of merges, tried only where that is needed to know; those that were not tried
-    have no tree. `trunk` is the tip that most forked from, `floor` a guess at what is below all.
-    """
-    graph = _graph(git, list(itertools.chain(*wanted)), trunk, floor)
-    meeting = [pair for pair in wanted if graph is None or graph.may_collide(*pair)]
-    return {**dict.fromkeys(wanted, Trial()), **forecast.merged(git, meeting, places)}
-
-
-def _graph(git: Git, tips: Sequence[str], trunk: str, floor: str) -> Graph | None:
-    try:
-        if found := graph_of(git, tips, floor, trunk):
-            return found
-        common = git.run("merge-base", "--octopus", trunk, *tips, ok=(0, 1)).out.split()
-        return graph_of(git, tips, common[0], trunk) if common else None
-    except GitError:
-        return None  # then every pair is tried
 
 
 def _with_targets(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterator[Collision]:

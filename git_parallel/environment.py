@@ -57,7 +57,7 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def record_of(worktree: Worktree) -> Record | None:
     """What was done for a worktree, or None if nothing ever was."""
-    return records.find_record(worktree.admin / RECORD, Record)
+    return records.find_record(f"{worktree.admin}/{RECORD}", Record)
 
 
 def way_out(step: Step, again: str) -> str:

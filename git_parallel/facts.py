@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from git_parallel import evidence, pairs, records
+from git_parallel import changes, evidence, pairs, records
 from git_parallel.attributes import Places, Source, source_of
-from git_parallel.changes import Change, changes_between
+from git_parallel.changes import Change
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
 from git_parallel.forecast import Pair, trials
@@ -115,7 +115,7 @@ def _cases(files: Known, branches: Mapping[str, Branch]) -> tuple[Case, ...]:
 
 def _remembered(folder: TaskFolder) -> Facts | None:
     try:
-        return records.find_record(folder.path / FACTS, Facts)
+        return records.find_record(f"{folder.path}/{FACTS}", Facts)
     except ParallelError:
         return None  # only a memory: it is found out again
 
@@ -132,13 +132,14 @@ def _find_out(
     history = repository.history(evidence.reached(every), floor)
     git = repository.git
     asked = [evidence.questions(case, history) for case in every]
-    changes = changes_between(repository.true_git, [pair for two, _ in asked for pair in two])
+    changed = changes.begin(repository.true_git, [pair for two, _ in asked for pair in two])
     merged = [pair for _, two in asked for pair in two]
     forks = {(c.target_tip, c.tip): c.stands_on for c in every if c.is_apart(history)}
     sources = _sources(cases, branches)
     merges = trials(git, repository.common, merged, sources, forks)
     trees = {branch.tip: branch.tree for branch in branches.values()}
-    judged = witness.judge_all(repository.common, every, history, changes, merges, trees)
+    change_of = changed()
+    judged = witness.judge_all(repository.common, every, history, change_of, merges, trees)
     key, places = pairs.key_of(repository), Places(lambda: git, repository.common)
     found = {}
     for slug, (case, *others) in cases.items():
@@ -146,7 +147,7 @@ def _find_out(
         for other in others:
             if proved is None and not history.contains(case.target_tip, other.target_tip):
                 proved = _upstream_only(judged[other][0], case.target)
-        known = _size(case, history, changes)
+        known = _size(case, history, change_of)
         into = {case.target_tip: sources[case.target_tip]}
         ground = pairs.grounds_of(into, places, known.paths)[case.target_tip]
         merge = merges.get((case.target_tip, case.tip))
@@ -162,10 +163,10 @@ def _find_out(
     return found
 
 
-def _size(case: Case, history: History, changes: Mapping[Pair, Change]) -> Facts:
+def _size(case: Case, history: History, change_of: Mapping[Pair, Change]) -> Facts:
     """What a task did since its fork, and how far it and its target are apart."""
     fork = case.fork(history)
-    change = changes.get((fork or "", case.tip))
+    change = change_of.get((fork or "", case.tip))
     return Facts(
         tip=case.tip,
         target_tip=case.target_tip,

@@ -1,9 +1,10 @@
 """Trial merges: what git would say if two commits were merged, without touching a worktree."""
 
 import contextlib
+import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from msgspec import Struct
 from git_parallel import temporary
 from git_parallel.attributes import Places, Source
 from git_parallel.errors import GitError
-from git_parallel.git import Git
+from git_parallel.git import Git, Process
 from git_parallel.temporary import MEMORY
 
 Pair = tuple[str, str]
@@ -104,16 +105,32 @@ def merged(
     """The trial merges of many different pairs, where `git` puts objects: many of them by as many
     processes as there are processors. `places` are those that merges into a commit are made in.
     """
+    return begin(git, pairs, places)()
+
+
+def begin(
+    git: Git, pairs: Sequence[Pair], places: Mapping[str, Git] = NO_PLACES
+) -> Callable[[], dict[Pair, Trial]]:
+    """The same, begun: call what comes back for the answer, once."""
     width = os.cpu_count() or 1
-    parts = list(_parts(git, pairs, places, width))
-    found: dict[Pair, Trial] = {}
-    for first in range(0, len(parts), width):
-        some = parts[first : first + width]
-        begun = [there.begin_with(_asked(part), *HASTY, *MERGE_TREE) for there, part in some]
-        for (there, part), process in zip(some, begun, strict=True):
+    waiting = _parts(git, pairs, places, width)
+    begun: list[tuple[Git, Sequence[Pair], Process]] = []
+
+    def more() -> None:
+        for there, part in itertools.islice(waiting, width - len(begun)):
+            begun.append((there, part, there.begin_with(_asked(part), *HASTY, *MERGE_TREE)))
+
+    def finish() -> dict[Pair, Trial]:
+        found: dict[Pair, Trial] = {}
+        while begun:
+            there, part, process = begun.pop(0)
             answer = there.finish(process, ok=range(-64, 256))
+            more()
             found |= zip(part, _complete(there, part, _parse(answer.out, part)), strict=True)
-    return found
+        return found
+
+    more()
+    return finish
 
 
 def merged_since(

@@ -7,15 +7,19 @@ names are, so that a path of any bytes survives the way there and back.
 import contextlib
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from git_parallel.errors import GitError, ParallelError
 
+if TYPE_CHECKING:
+    import subprocess
+
 OLDEST = (2, 38)
-Process = subprocess.Popen[bytes]
+Process: TypeAlias = "subprocess.Popen[bytes]"
+PIPE = -1  # `subprocess.PIPE`
 USAGE_EXIT = 129
 PIPE_BYTES = 16_384  # what a pipe takes at once on every system
 
@@ -104,16 +108,18 @@ class Git:
         """Run git to its end; raises GitError unless it exits with one of `ok`."""
         return self.finish(self.begin(*arguments), stdin, ok)
 
-    def begin(self, *arguments: str, stdin: int = subprocess.PIPE) -> Process:
+    def begin(self, *arguments: str, stdin: int = PIPE) -> Process:
         """Start git without waiting for it; raises ParallelError where it can't be run."""
+        import subprocess  # 3 ms, for which some commands have no use: see early.py
+
         try:
             return subprocess.Popen(
                 ["git", *arguments],
                 cwd=self.folder,
                 env=self.environment,
                 stdin=stdin,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
             )
         except FileNotFoundError as error:
             raise _cannot_run(self.folder) from error

@@ -52,9 +52,8 @@ def shown(common: Path) -> Path:
 def is_of_others(path: Path, common: Path) -> bool:
     """Whether a folder is a worktree of another repository than the one with that git dir."""
     try:
-        with open(f"{path}/.git", encoding="utf-8", errors="surrogateescape") as file:
-            if file.read().startswith(f"gitdir: {common}/worktrees/"):
-                return False  # at once: each command asks this of every worktree
+        if (content(f"{path}/.git") or "").startswith(f"gitdir: {common}/worktrees/"):
+            return False  # at once: each command asks this of every worktree
     except OSError:
         return False
     admin = admin_of(path)

@@ -87,9 +87,10 @@ class Repository:
         """Where a branch is checked out; git names the git dir itself for a bare repository, whose
         HEAD is no checkout, and for a main worktree whose git dir lies elsewhere.
         """
-        if not place or Path(place) != self.common:
-            others = not place or relocation.is_of_others(Path(place), self.common)
-            return None if others else Path(place)
+        if not place:
+            return None
+        if (path := Path(place)) != self.common:
+            return None if relocation.is_of_others(path, self.common) else path
         if self.main:
             return self.main
         asked = self.git.run("config", "--type=bool", "core.bare", ok=(0, 1))

@@ -62,7 +62,7 @@ class Tree(Struct, frozen=True):
     git: Git
     prefix: str
     flagged: tuple[str, ...]
-    status: Process | None
+    status: "Process | None"
 
 
 class Verdict(Struct, frozen=True):

@@ -24,7 +24,7 @@ from git_parallel.records import (
 from git_parallel.slot import Slot
 from git_parallel.task import Run, Slug, Task
 
-RECORD = "task.json"
+RECORD, LOCK = "task.json", "lock"
 RETARGET, SLOT, MAKING = "retarget.json", "slot.json", "making.json"
 LANDED, RESTORED = "landed.json", "restored.json"
 REVIEWED, NOTICE = "reviewed.json", "notice.json"
@@ -77,7 +77,7 @@ class TaskFolder:
     @property
     def lock(self) -> Path:
         """Held for as long as somebody works on the task in the background."""
-        return self.path / "lock"
+        return self.path / LOCK
 
     @property
     def terminal(self) -> Path:
@@ -96,7 +96,7 @@ class TaskFolder:
     @property
     def alive(self) -> bool:
         """Whether a runner, or a `start` under way, holds the task."""
-        return is_held(self.lock)
+        return is_held(f"{self.path}/{LOCK}")
 
     def task(self) -> Task:
         """The task; raises FileNotFoundError where a `start` died before it wrote it."""
@@ -109,7 +109,7 @@ class TaskFolder:
         """
         alive = self.alive  # first: a run that ends meanwhile is not one whose runner died
         names = frozenset(os.listdir(self.path))
-        task = load_record(self.record, Task)
+        task = load_record(f"{self.path}/{RECORD}", Task)
         last = max(_numbers(names), default=0)
 
         def find(name: str, kind: type[T]) -> T | None:
@@ -129,7 +129,7 @@ class TaskFolder:
         )
 
     def _find(self, name: str, kind: type[T]) -> T | None:
-        return find_record(self.path / name, kind)
+        return find_record(f"{self.path}/{name}", kind)
 
     def write_slot(self, slot: Slot) -> None:
         """Give the task another slot than `start` did: somebody took that while it was away."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import early
+from git_parallel import early, records
 
 TASK_MARK = early.MARK
 SCRATCH = ".scratch"  # the folder of a home with worktrees that live for a merge
@@ -89,8 +89,7 @@ def reflog(log: Path) -> list[tuple[str, str]]:
 def content(path: Path | str) -> str | None:
     """The text of a small file without its last newline, or None if there is none."""
     try:
-        with open(path, "rb", buffering=0) as file:
-            return os.fsdecode(file.readall()).removesuffix("\n")
+        return os.fsdecode(records.read(path)).removesuffix("\n")
     except FileNotFoundError:
         return None
 

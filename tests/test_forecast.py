@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from git_parallel.collisions import outcomes
 from git_parallel.forecast import Pair, Trial, aside, trials
 from git_parallel.git import Git
 from git_parallel.history import History
+from git_parallel.outcomes import outcomes
 from git_parallel.overlap import Changes, Graph, footprint, meet
 from git_parallel.plan import Candidate, plan
 from git_parallel.simulation import Simulation, Work

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from git_parallel.collisions import outcomes
 from git_parallel.forecast import Trial, aside, commits, merged
 from git_parallel.git import Git
+from git_parallel.outcomes import outcomes
 from git_parallel.plan import Candidate, Land, Left, Plan, plan
 from git_parallel.simulation import Simulation, Work
 from tests.conftest import Repo, run
