@@ -5,10 +5,13 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from git_parallel.screen import painted, text_of
@@ -104,6 +107,33 @@ def test_goes_on_when_the_terminal_is_closed(repo: Repo, attach: Callable[..., P
     person.close()
     with attach("x") as again:
         again.sees("here-2")
+    assert status(repo) == "running"
+    repo.parallel("stop", "x")
+
+
+@pytest.mark.slow
+def test_ends_with_its_terminal_where_nobody_may_tell_it_so(repo: Repo, tmp_path: Path) -> None:
+    start(repo)
+    alone = "import pty, signal, sys; signal.signal(1, signal.SIG_IGN); pty.spawn(sys.argv[1:])"
+    window = subprocess.Popen(
+        [sys.executable, "-c", alone, "git", "parallel", "attach", "x"],
+        cwd=repo.path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert window.stdin and window.stdout
+    window.stdin.write(b"echo here-$((1 + 1))\r")
+    window.stdin.flush()
+    seen = b""
+    while b"here-2" not in seen:
+        seen += os.read(window.stdout.fileno(), 1 << 16)
+    inside = psutil.Process(window.pid).children(recursive=True)
+    window.kill()
+    window.communicate()
+    assert inside
+    until(lambda: not any(process.is_running() for process in inside))
+    assert list(tmp_path.glob("git-parallel-bug-*")) == []
     assert status(repo) == "running"
     repo.parallel("stop", "x")
 
