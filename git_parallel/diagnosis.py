@@ -10,7 +10,6 @@ from pathlib import Path
 from git_parallel import breakage, hooks, journal, mending, retreat, scratch, slot, tree, unmerge
 from git_parallel.errors import ParallelError
 from git_parallel.finding import FIX, Finding
-from git_parallel.lock import is_held
 from git_parallel.overview import look
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
@@ -179,11 +178,11 @@ def _size(trees: list[Path]) -> tuple[int, bool]:
 def _retreat(repository: Repository) -> Iterator[Finding]:
     """A merge's way back that was killed; not one that is under way."""
     try:
-        begun = retreat.begun(repository)
+        begun = retreat.interrupted(repository)
     except ParallelError as error:
         yield _unreadable(error)
         return
-    if begun is None or is_held(repository.store.state / "landing"):
+    if begun is None:
         return
     yield Finding(
         kind="undo",

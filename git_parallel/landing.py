@@ -20,6 +20,7 @@ from git_parallel.proof import prove
 from git_parallel.records import Landed, Verdict
 from git_parallel.repository import Branch, Repository
 from git_parallel.stack import Moved
+from git_parallel.store import LANDING
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
 from git_parallel.workshop import Workshop
@@ -100,7 +101,7 @@ def land(
     """
     repository = shop.repository
     began = time.monotonic()
-    with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S):
+    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S):
         if time.monotonic() - began > OLD_S:
             early.discard()
         for _ in range(TRIES):

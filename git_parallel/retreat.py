@@ -16,7 +16,9 @@ from git_parallel import records
 from git_parallel.changes import NO_FILE, Change, changes_between
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git, status_path
+from git_parallel.lock import is_held
 from git_parallel.repository import Branch, Repository
+from git_parallel.store import LANDING
 from git_parallel.worktree import operations_in
 
 TWO_WAYS = ("-c", "submodule.recurse=false", "read-tree", "-m", "-u")
@@ -44,16 +46,19 @@ class Retreat(Struct, frozen=True, forbid_unknown_fields=True):
 
 def begun(repository: Repository) -> Retreat | None:
     """What is under way or was killed, if anything; raises ParallelError."""
-    return records.find_record(_file(repository), Retreat)
+    return records.find_record(repository.store.retreat, Retreat)
+
+
+def interrupted(repository: Repository) -> Retreat | None:
+    """What was killed, if anything, and not what is under way; raises ParallelError."""
+    if begun(repository) is None or is_held(repository.store.state / LANDING):
+        return None
+    return begun(repository)  # what was under way a moment ago may have come to its end
 
 
 def end(repository: Repository) -> None:
     """Say that all of it is done."""
-    _file(repository).unlink(missing_ok=True)
-
-
-def _file(repository: Repository) -> Path:
-    return repository.store.state / "retreat.json"
+    repository.store.retreat.unlink(missing_ok=True)
 
 
 def move(repository: Repository, retreat: Retreat, target: Branch) -> None:
@@ -67,9 +72,9 @@ def move(repository: Repository, retreat: Retreat, target: Branch) -> None:
         git.run("update-index", "-q", "--refresh", ok=(0, 1))
         git.run(*TWO_WAYS, "--dry-run", retreat.result, retreat.before)
     try:
-        records.write_record(_file(repository), retreat)
+        records.write_record(repository.store.retreat, retreat)
     except OSError as error:
-        words = f"{_file(repository)} can't be written: {error.strerror}"
+        words = f"{repository.store.retreat} can't be written: {error.strerror}"
         raise ParallelError(words) from error
     _move_ref(repository, retreat)
     if git:

@@ -18,6 +18,7 @@ from git_parallel.task import Task, folded
 from git_parallel.task_folder import RECORD, TaskFolder
 
 LOCK_WAIT_S = 30.0
+LANDING = "landing"  # the lock that is held while a target moves
 STALE_TEMPORARY_S = 60.0
 
 
@@ -30,6 +31,7 @@ class Store:
         self.tasks = self.state / "tasks"
         self.trash = self.state / "trash"
         self.scratch = self.state / ".scratch"
+        self.retreat = self.state / "retreat.json"
 
     @property
     def exists(self) -> bool:

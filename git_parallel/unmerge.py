@@ -17,6 +17,7 @@ from git_parallel.journal import KEPT, Entry, entries
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
 from git_parallel.retreat import Retreat
+from git_parallel.store import LANDING
 from git_parallel.task import same_name
 
 LANDING_WAIT_S = 3600.0
@@ -72,7 +73,7 @@ def finish(repository: Repository) -> Undone | None:
 
 @contextlib.contextmanager
 def _alone(repository: Repository) -> Iterator[None]:
-    with repository.store.locked(name="landing", wait_s=LANDING_WAIT_S), repository.store.locked():
+    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S), repository.store.locked():
         trash.recover(repository)
         yield
 

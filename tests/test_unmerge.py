@@ -224,8 +224,11 @@ def test_doctor_explains_what_was_killed_and_finishes_it(
         " brought may look like staged changes\n"
         "↳ git parallel undo --merge x\n"
     )
+    words = "▲ to take back the merge of x was interrupted ↳ git parallel undo --merge x\n"
+    assert repo.parallel("list").stderr.startswith(words)
     repo.parallel("doctor", "--fix")
     assert repo.git("status", "--porcelain") == ""
+    assert "interrupted" not in repo.parallel("list").stderr
     is_taken_back(repo, path, before)
 
 

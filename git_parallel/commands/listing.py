@@ -35,6 +35,7 @@ def show(*, everything: bool, as_json: bool) -> int:
     """Show every task; with `everything`, also what is in the trash."""
     repository = find_repository(Path.cwd())
     render.tell_settled(repository)
+    _tell_interrupted(repository)
     _recover(repository)
     overview = _swept(repository, look(repository))
     foreign = [worktree for worktree in overview.foreign if not worktree.is_scratch]
@@ -47,6 +48,18 @@ def show(*, everything: bool, as_json: bool) -> int:
     if not overview.tasks and not overview.damaged:
         output.tell(output.NOTHING, "no tasks here", hint='git parallel start fix-login -m "…"')
     return 0
+
+
+def _tell_interrupted(repository: Repository) -> None:
+    """Say that a merge's way back was killed, and what finishes it."""
+    if not repository.store.retreat.exists():
+        return
+    from git_parallel import retreat
+
+    with contextlib.suppress(ParallelError):  # `doctor` says what is wrong with it
+        if found := retreat.interrupted(repository):
+            words = f"to take back the merge of {found.name} was interrupted"
+            output.tell(output.WARNING, words, hint=f"git parallel undo --merge {found.name}")
 
 
 def _recover(repository: Repository) -> None:
