@@ -28,6 +28,7 @@ DANGEROUS = re.compile(
 )
 OURS = b"# git parallel"  # the end of the line that we put into others' hooks
 LANDED = re.compile(r"merge .*: (merge|squash|rebase|ff)$")
+FETCHED = re.compile(r"fetch .*: fast-forward$")  # `git fetch origin main:main`
 
 
 class Facts(Struct, frozen=True):
@@ -87,12 +88,18 @@ def breaches(before: Facts, repository: Repository, worktree: Worktree) -> list[
 
 
 def _is_somebodys(repository: Repository, ref: str, tip: str | None) -> bool:
-    """Whether somebody else moved a ref: a HEAD was on its new commit, or we landed a task."""
+    """Whether somebody else moved a ref: a HEAD was on its new commit, we landed a task, or it was
+    fetched from where a remote has it, and not from the worktree.
+    """
     if tip is None:
         return False
     entries = reflog(repository.common / "logs" / ref)
     if any(commit == tip and LANDED.match(words) for commit, words in entries[-1:]):
         return True
+    if any(commit == tip and FETCHED.match(words) for commit, words in entries[-1:]):
+        asked = ("for-each-ref", "--count=1", f"--points-at={tip}", "refs/remotes")
+        if repository.git.text(*asked):
+            return True
     logs = [repository.common / "logs" / "HEAD"]
     logs += [w.admin / "logs" / "HEAD" for w in repository.worktrees() if w.branch == ref]
     return any(commit == tip for log in logs for commit, _ in reflog(log))

@@ -19,6 +19,7 @@ WORK = "echo > f && git add f && git commit -qm f"
         ('echo evil > "$(git rev-parse --git-common-dir)/hooks/pre-commit"', "hooks/pre-commit"),
         ("git branch -f release HEAD", "refs/heads/release"),
         ("git push -q . HEAD:release", "refs/heads/release"),
+        ("git fetch -q . HEAD:release", "refs/heads/release"),
         ("git update-ref -d refs/heads/release", "refs/heads/release"),
         ("git tag -f v1 HEAD", "refs/tags/v1"),
         ("git tag -d v1", "refs/tags/v1"),
@@ -46,13 +47,18 @@ def test_what_was_found_stays_until_somebody_allows_it(repo: Repo) -> None:
 
 @pytest.mark.slow
 def test_what_others_do_meanwhile_is_no_breach_of_its(repo: Repo) -> None:
-    gate = repo.path.parent / "gate"
+    gate, origin = repo.path.parent / "gate", Repo(repo.path.parent / "origin")
     repo.git("branch", "release")
+    repo.git("branch", "fetched")
+    repo.git("clone", "--quiet", str(repo.path), str(origin.path))
+    repo.git("remote", "add", "origin", str(origin.path))
+    origin.commit("elsewhere.txt", "by somebody else\n")
     repo.start("landed", "echo > l", "--target", "release")
     script = f"while [ ! -e '{gate}' ]; do sleep 0.05; done; {WORK}"
     repo.parallel("start", "x", "--", "sh", "-c", script)
     until(lambda: repo.task("x")["status"] == "running")
     repo.commit("mine.txt", "by a person\n")
+    repo.git("fetch", "--quiet", "origin", "main:fetched")
     repo.git("branch", "new")
     repo.git("config", "user.name", "Grace")
     repo.parallel("merge", "landed")
