@@ -22,6 +22,8 @@ from git_parallel.repository import Repository
 
 FILE = "pairs.json"
 SETTINGS = ("merge.", "diff.", "core.", "filter.", "submodule.")
+# In the git dir: attributes for all, and what shows other commits in the place of some.
+IN_GIT_DIR = ("info/attributes", "info/grafts", "shallow", "refs/replace", "packed-refs")
 
 Grounds = Mapping[str, str]  # a commit that is merged into, and what tells git how to merge there
 
@@ -101,7 +103,7 @@ def key_of(repository: Repository) -> str:
     told = [f"{k}={v}" for k, v in sorted(settings.items()) if k.startswith(SETTINGS)]
     attributes = settings.get("core.attributesfile") or _default_attributes()
     places = [_program(repository), str(Path(attributes).expanduser())]
-    places += [str(repository.common / "info" / "attributes")]
+    places += [f"{repository.common}/{name}" for name in IN_GIT_DIR]
     return "\n".join([*told, *filter(None, map(_state, places))])
 
 

@@ -191,6 +191,18 @@ def test_forgets_where_git_would_merge_otherwise(repo: Repo, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_asks_again_where_commits_are_replaced(repo: Repo) -> None:
+    collide(repo)
+    replaced = repo.git("rev-parse", "parallel/alpha")
+    repo.git("replace", replaced, repo.git("commit-tree", "-p", "main", "-m", "x", "main^{tree}"))
+    assert names(repo) == []
+    repo.git("pack-refs", "--all")
+    assert names(repo) == []
+    repo.git("replace", "--delete", replaced)
+    assert names(repo) == [["alpha", "beta"]]
+
+
+@pytest.mark.slow
 def test_asks_again_about_a_target_where_git_would_merge_otherwise(repo: Repo) -> None:
     repo.write("long.txt", "".join(f"{n}\n" for n in range(40)))
     repo.git("add", "--all")
