@@ -186,9 +186,9 @@ def _retreat(repository: Repository) -> Iterator[Finding]:
         return
     yield Finding(
         kind="undo",
-        what=f"{begun.name}: to take back its merge into {begun.target} was interrupted",
-        why=f"where {begun.target} is checked out, what it brought may look like staged changes",
-        command=f"git parallel undo --merge {begun.name}",
+        what=begun.told,
+        why=f"where {begun.target} is checked out, what it brought may look like changes of yours",
+        command=begun.way_out,
         mend=partial(unmerge.finish, repository),
     )
 

@@ -126,6 +126,31 @@ class Git:
         except (OSError, ValueError) as error:
             raise ParallelError(f"git can't be run in {self.folder}: {error}") from error
 
+    def run_through(self, *arguments: str, log: Path) -> None:
+        """Run git to its end, also where we are interrupted or killed meanwhile: in a session of
+        its own, and printing into a file. Raises GitError.
+        """
+        import subprocess
+
+        with open(log, "w+b") as file:
+            process = subprocess.Popen(
+                ["git", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                process.wait()
+                raise
+            if code:
+                file.seek(0)
+                raise _refusal(arguments, Answer(code, "", os.fsdecode(file.read())))
+
     def begin_with(self, stdin: str, *arguments: str) -> Process:
         """Start git with all of its input at hand, so that several can run at the same time."""
         content = os.fsencode(stdin)

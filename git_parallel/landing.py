@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from git_parallel import early, obstacles, stack
+from git_parallel import early, obstacles, retreat, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.overview import look
@@ -19,6 +19,7 @@ from git_parallel.prepared import Prepared, Wish, prepare
 from git_parallel.proof import prove
 from git_parallel.records import Landed, Verdict
 from git_parallel.repository import Branch, Repository
+from git_parallel.retreat import Retreat
 from git_parallel.stack import Moved
 from git_parallel.store import LANDING
 from git_parallel.task import Status
@@ -29,6 +30,8 @@ from git_parallel.worktree import content
 TRIES = 3
 LANDING_WAIT_S = 3600.0
 OLD_S = 0.5
+LOG = "landing.log"  # what git printed when it moved the files of a target's worktree
+NOTHING = "GIT_PARALLEL_NOTHING"
 PAUSES_S = (0.05, 0.2, 0.5, 1.0)  # somebody else's git has the index of the target's worktree
 
 
@@ -149,12 +152,15 @@ def _record(view: TaskView, prepared: Prepared) -> None:
 def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) -> None:
     """Move the target; raises TargetMoved where it is not what was prepared for."""
     target = prepared.target
-    action = {"GIT_REFLOG_ACTION": f"merge {view.task.branch}", **QUIET_HOOKS}
-    obstacles.refuse_files(repository, prepared)
+    obstacles.refuse(repository, prepared)
     if not _is_unmoved(repository, target):
         raise TargetMoved
-    if target.worktree and target.worktree.is_dir():
-        _move_worktree(repository, prepared, Git(target.worktree, None, **action))
+    if target.worktree:
+        action = {"GIT_REFLOG_ACTION": f"merge {view.task.branch}", **QUIET_HOOKS}
+        ends = (prepared.result, target.tip)
+        way = Retreat(str(view.task.name), view.task.slug, view.task.target, *ends, landing=True)
+        with retreat.landing(repository, way):
+            _move_worktree(repository, prepared, way, Git(target.worktree, None, **action))
         return
     try:
         message = f"merge {view.task.branch}: {prepared.strategy}"
@@ -168,19 +174,23 @@ def _is_unmoved(repository: Repository, target: Branch) -> bool:
     return now is not None and (now.tip, now.worktree) == (target.tip, target.worktree)
 
 
-def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None:
+def _move_worktree(repository: Repository, prepared: Prepared, way: Retreat, git: Git) -> None:
     """Fast-forward where the target is checked out. Git refuses as a whole: while somebody else
     holds the index, where the target has moved, and where a changed file is in the way.
     """
+    git.environment[NOTHING] = ""
+    # What these settings add to a merge was done when this one was made.
+    plain = f"--config-env=branch.{way.target}.mergeOptions={NOTHING}"
     quiet = ("--quiet", "--no-stat", "--no-autostash", "--no-overwrite-ignore", "--ff-only")
     verified = "--no-verify-signatures"  # where git is to verify them, it did when this was made
+    log = repository.store.state / LOG
     for pause_s in (*PAUSES_S, None):
         try:
-            git.run("merge", *quiet, verified, prepared.result)
+            git.run_through(plain, "merge", *quiet, verified, prepared.result, log=log)
         except GitError as error:
-            _put_back(git, prepared)
             if not _is_unmoved(repository, prepared.target):
                 raise TargetMoved from error
+            retreat.finish(repository, way)
             obstacles.refuse(repository, prepared)
             if pause_s is None:
                 raise
@@ -190,20 +200,13 @@ def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None
         return
 
 
-def _put_back(git: Git, prepared: Prepared) -> None:
-    """Git writes the files before it moves the ref, and leaves them where that fails (a hook for
-    reference transactions, 2.39). A merge of two trees takes back what came from ours, and refuses
-    or changes nothing where it was never there (git-read-tree(1), "Two Tree Merge").
-    """
-    with contextlib.suppress(GitError):
-        git.run("read-tree", "-m", "-u", prepared.result, "HEAD")
-
-
 def _make_sure(git: Git, prepared: Prepared) -> None:
-    """Raise ParallelError where somebody switched branches in that very moment, so that another
-    one was moved.
+    """Raise ParallelError where the target is not where it should be: somebody switched branches in
+    that very moment, so that another one was moved.
     """
-    if not _names(git.folder, prepared.target.ref):
+    there = _names(git.folder, prepared.target.ref)
+    asked = ("merge-base", "--is-ancestor", prepared.result, prepared.target.ref)
+    if not there or not git.says_yes(*asked):
         raise ParallelError(
             f"{git.folder} was switched to another branch in that moment: see what was moved there",
             hint=f'git -C "{git.folder}" reflog',

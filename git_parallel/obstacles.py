@@ -12,9 +12,15 @@ from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import Git, status_path
 from git_parallel.prepared import Prepared
 from git_parallel.repository import Repository
+from git_parallel.ties import admin_of
 from git_parallel.untracked import in_the_way
+from git_parallel.worktree import OPERATIONS, operations_in
 
 MOST_NAMED = 5
+RESTING = frozenset(
+    OPERATIONS[name]
+    for name in ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
+)
 
 
 def refuse(repository: Repository, prepared: Prepared) -> None:
@@ -44,8 +50,15 @@ def refuse_files(repository: Repository, prepared: Prepared) -> None:
         raise UnsafeError(
             f"{name} is being rebased in {busy}", hint=f'git -C "{busy}" rebase --continue'
         )
-    if (place := _place(prepared)) is None:
+    if (place := prepared.target.worktree) is None:
         return
+    if not place.is_dir():
+        raise ParallelError(
+            f"{name} is checked out in {place}, which is not there",
+            hint="git worktree repair NEW-PATH  # where it was moved\ngit worktree prune",
+        )
+    if what := _operation(repository, place):
+        raise UnsafeError(f"{what} is not finished in {place}", hint=f'git -C "{place}" status')
     if not (place / ".git").exists():
         raise ParallelError(
             f"{name} is checked out in a worktree that can't be found from here",
@@ -59,6 +72,13 @@ def refuse_files(repository: Repository, prepared: Prepared) -> None:
     old = (entry.path for entry in prepared.change.entries if entry.old[0] != NO_FILE)
     if not all(os.path.lexists(place / path) for path in old):
         _refuse_changes(repository, prepared, place)
+
+
+def _operation(repository: Repository, place: Path) -> str:
+    """What git is in the middle of in a worktree, if that rests on where its branch is."""
+    admin = repository.common if place == repository.main else admin_of(place)
+    found = operations_in(admin) if admin else []
+    return next((what for what in found if what in RESTING), "")
 
 
 def _place(prepared: Prepared) -> Path | None:

@@ -3,11 +3,15 @@
 Before the ref moves, a record says what is about to happen; whoever finds it later finishes that,
 or drops it where nothing had moved. The files are git's to write: a merge of two trees, which
 refuses as a whole where it would overwrite anything (git-read-tree(1), "Two Tree Merge").
+
+A merge that lands has such a record too. Git writes the files first then, and the ref last: where
+it did not come to that, the files go back.
 """
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -27,7 +31,8 @@ NAMED = 3
 
 class Retreat(Struct, frozen=True, forbid_unknown_fields=True):
     """What is being taken back: the merge of a task, the target's commit after it and before it,
-    and the id of the task in the trash, if it is there.
+    and the id of the task in the trash, if it is there. One that is `landing` is on its way to the
+    result, and goes back only where it does not get there.
     """
 
     name: str
@@ -35,8 +40,20 @@ class Retreat(Struct, frozen=True, forbid_unknown_fields=True):
     target: str
     result: str
     before: str
-    entry: str | None
+    entry: str | None = None
+    landing: bool = False
     version: int = 1
+
+    @property
+    def told(self) -> str:
+        """That it was killed, in words."""
+        what = "the merge of" if self.landing else "to take back the merge of"
+        return f"{what} {self.name} into {self.target} was interrupted"
+
+    @property
+    def way_out(self) -> str:
+        """The command that goes on from there."""
+        return f"git parallel {'merge' if self.landing else 'undo --merge'} {self.name}"
 
     @property
     def ref(self) -> str:
@@ -53,7 +70,25 @@ def interrupted(repository: Repository) -> Retreat | None:
     """What was killed, if anything, and not what is under way; raises ParallelError."""
     if begun(repository) is None or is_held(repository.store.state / LANDING):
         return None
-    return begun(repository)  # what was under way a moment ago may have come to its end
+    found = begun(repository)  # what was under way a moment ago may have come to its end
+    if found and found.landing and _has_landed(repository, found):
+        return None
+    return found
+
+
+@contextlib.contextmanager
+def landing(repository: Repository, way: Retreat) -> Iterator[None]:
+    """Hold a record while git takes a target forward, whose files are as its commit has them where
+    they change; takes them back where that fails. Raises ParallelError.
+    """
+    _write(repository, way)
+    try:
+        yield
+    except BaseException:
+        finish(repository, way)
+        end(repository)
+        raise
+    end(repository)
 
 
 def end(repository: Repository) -> None:
@@ -71,14 +106,18 @@ def move(repository: Repository, retreat: Retreat, target: Branch) -> None:
         _refuse_in_the_way(git, _change(git, retreat))
         git.run("update-index", "-q", "--refresh", ok=(0, 1))
         git.run(*TWO_WAYS, "--dry-run", retreat.result, retreat.before)
-    try:
-        records.write_record(repository.store.retreat, retreat)
-    except OSError as error:
-        words = f"{repository.store.retreat} can't be written: {error.strerror}"
-        raise ParallelError(words) from error
+    _write(repository, retreat)
     _move_ref(repository, retreat)
     if git:
         _move_files(repository, git, retreat)
+
+
+def _write(repository: Repository, retreat: Retreat) -> None:
+    try:
+        records.write_record(repository.store.retreat, retreat, durable=not retreat.landing)
+    except OSError as error:
+        words = f"{repository.store.retreat} can't be written: {error.strerror}"
+        raise ParallelError(words) from error
 
 
 def _move_ref(repository: Repository, retreat: Retreat) -> None:
@@ -150,13 +189,64 @@ def finish(repository: Repository, retreat: Retreat) -> bool:
     """Finish what was killed, as far as the target goes; False where nothing had been moved. What
     somebody did with the target since then stays. Raises ParallelError, with nothing changed.
     """
-    target = repository.branches(retreat.ref).get(retreat.ref)
-    asked = ("merge-base", "--is-ancestor", retreat.result)
-    if target and repository.git.run(*asked, target.tip, ok=(0, 1, 128)).code == 0:
+    if _has_landed(repository, retreat):
         return False
+    target = repository.branches(retreat.ref).get(retreat.ref)
     if target and target.tip == retreat.before and (git := _git_at(target)):
-        _finish_files(git, retreat)
-    return True
+        (_put_back if retreat.landing else _finish_files)(git, retreat)
+    return not retreat.landing
+
+
+def _has_landed(repository: Repository, retreat: Retreat) -> bool:
+    asked = ("merge-base", "--is-ancestor", retreat.result, retreat.ref)
+    return repository.git.run(*asked, ok=(0, 1, 128)).code == 0
+
+
+def _put_back(git: Git, retreat: Retreat) -> None:
+    """Take back the files that a git which did not get to the ref has written: with their entries
+    of the index, or before these. What else is there is somebody's, and no file of theirs is
+    touched: raises UnsafeError where that is in the way.
+    """
+    change = _change(git, retreat)
+    paths, new = set(change.paths), {entry.path: entry.old for entry in change.entries}
+    old = {entry.path: entry.new for entry in change.entries}
+    written = paths - _differing(git, new)
+    kept = paths - _differing(git, old)
+    indexed = paths - _staged(git, retreat.result)
+    waiting = paths - _staged(git, retreat.before)
+    begun = {path for path in waiting - written - kept if _is_begun(git, path, new[path])}
+    ahead, done = waiting & written - kept, indexed & written - kept
+    if not begun | ahead | done:
+        return
+    others = paths - (waiting & kept) - begun - ahead - done
+    _refuse(git, others, hint=f'git -C "{git.folder}" status')
+    _make_again(git, {path: old[path] for path in begun})
+    _stage(git, {path: new[path] for path in ahead})
+    git.run("update-index", "-q", "--refresh", ok=(0, 1))
+    git.run(*TWO_WAYS, retreat.result, retreat.before)
+
+
+def _is_begun(git: Git, path: str, side: tuple[str, str]) -> bool:
+    """Whether a file is one that git was about to write: it is away, or is how that one begins."""
+    mode, blob = side
+    try:
+        content = (git.folder / path).read_bytes()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    regular = mode.startswith("100") and not (git.folder / path).is_symlink()
+    return regular and os.fsencode(git.run("cat-file", "blob", blob).out).startswith(content)
+
+
+def _make_again(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
+    """Give files back what the index has of them; what it does not have goes."""
+    for path, (mode, _) in entries.items():
+        if mode == NO_FILE:
+            (git.folder / path).unlink(missing_ok=True)
+    there = [path for path, (mode, _) in entries.items() if mode != NO_FILE]
+    asked = "".join(f"{path}\0" for path in there)
+    git.run("checkout-index", "--force", "-z", "--stdin", stdin=asked)
 
 
 def _finish_files(git: Git, retreat: Retreat) -> None:

@@ -220,11 +220,13 @@ def test_doctor_explains_what_was_killed_and_finishes_it(
     repo, path, before = cut_off
     half(repo)
     assert normal(repo.parallel("doctor", ok=1).stdout, tmp_path) == (
-        "✗ x: to take back its merge into main was interrupted; where main is checked out, what it"
-        " brought may look like staged changes\n"
+        "✗ to take back the merge of x into main was interrupted; where main is checked out, what"
+        " it brought may look like changes of yours\n"
         "↳ git parallel undo --merge x\n"
     )
-    words = "▲ to take back the merge of x was interrupted ↳ git parallel undo --merge x\n"
+    words = (
+        "▲ to take back the merge of x into main was interrupted ↳ git parallel undo --merge x\n"
+    )
     assert repo.parallel("list").stderr.startswith(words)
     repo.parallel("doctor", "--fix")
     assert repo.git("status", "--porcelain") == ""

@@ -51,15 +51,14 @@ def show(*, everything: bool, as_json: bool) -> int:
 
 
 def _tell_interrupted(repository: Repository) -> None:
-    """Say that a merge's way back was killed, and what finishes it."""
+    """Say that a merge, or its way back, was killed, and what goes on from there."""
     if not repository.store.retreat.exists():
         return
     from git_parallel import retreat
 
     with contextlib.suppress(ParallelError):  # `doctor` says what is wrong with it
         if found := retreat.interrupted(repository):
-            words = f"to take back the merge of {found.name} was interrupted"
-            output.tell(output.WARNING, words, hint=f"git parallel undo --merge {found.name}")
+            output.tell(output.WARNING, output.printable(found.told), hint=found.way_out)
 
 
 def _recover(repository: Repository) -> None:
