@@ -24,13 +24,12 @@ NAME = ".gitattributes"
 MEMORY = "attributes.json"
 MOST = 100  # commits that are remembered
 Source = Path | str  # a worktree, or a commit whose tree has them
-Files = tuple[tuple[str, str], ...]  # the path of each in a tree, and its id
 
 
 class Memory(Struct, frozen=True, forbid_unknown_fields=True):
-    """The file: what each commit has, those that were asked for last first."""
+    """The file: the paths and ids of what each commit has, those that were asked for last first."""
 
-    commits: dict[str, Files]
+    commits: dict[str, str]
     version: int = 1
 
 
@@ -57,85 +56,83 @@ class Places:
     def __init__(self, git: Callable[[], Git], common: Path) -> None:
         self.git = git
         self.common = common
-        self._files: dict[str, Files] = {}
-        self._known: dict[Source | Files, Git] = {}
+        self._told: dict[str, str] = {}
+        self._known: dict[Source, Git] = {}
 
     def told(self, sources: Iterable[Source]) -> dict[Source, str]:
         """The paths and ids of what each commit among the sources has; raises GitError."""
-        return {
-            commit: "".join(f"{path} {blob}\n" for path, blob in files)
-            for commit, files in self._find(sources).items()
-        }
+        commits = list(dict.fromkeys(s for s in sources if isinstance(s, str)))
+        if any(commit not in self._told for commit in commits):
+            known = _remembered(self.common)
+            if missing := [commit for commit in commits if commit not in known]:
+                found = {commit: _told(files) for commit, files in self._list(missing).items()}
+                _remember(self.common, found, known)
+                known = known | found
+            self._told |= {commit: known[commit] for commit in commits}
+        return {commit: self._told[commit] for commit in commits}
 
     def find(self, sources: Mapping[str, Source]) -> dict[str, Git]:
         """Git for the merges into each of some commits; raises GitError."""
-        files = self._find(sources.values())
-        return {
-            ours: self._lay_out(files[source]) if isinstance(source, str) else self._in(source)
-            for ours, source in sources.items()
-        }
+        told = self.told(sources.values())
+        for source in dict.fromkeys(sources.values()):
+            if source not in self._known and isinstance(source, Path):
+                git = self.git().at(source)
+                git.environment.pop("GIT_DIR", None)
+                self._known[source] = git
+        laid = [commit for commit, files in told.items() if commit not in self._known]
+        listed = self._list([str(commit) for commit in laid if told[commit]])
+        for commit in laid:
+            self._known[commit] = self._lay_out(listed.get(str(commit), {}))
+        return {ours: self._known[source] for ours, source in sources.items()}
 
-    def _in(self, worktree: Path) -> Git:
-        if worktree not in self._known:
-            git = self.git().at(worktree)
-            git.environment.pop("GIT_DIR", None)
-            self._known[worktree] = git
-        return self._known[worktree]
+    def _list(self, commits: Sequence[str]) -> dict[str, dict[str, "File"]]:
+        """The files of each commit by their paths."""
+        found: dict[str, dict[str, File]] = {commit: {} for commit in commits}
+        if not commits:
+            return found
+        search = ("grep", "-l", "-z", "--full-name", "--no-color", "--no-recurse-submodules")
+        where = (*commits, "--", f":(top,glob)**/{NAME}")
+        if named := self.git().run(*search, "-e", "", *where, ok=(0, 1)).fields:
+            asked = "".join(f"{name}\0" for name in named)
+            told = os.fsencode(self.git().run("cat-file", "-z", "--batch", stdin=asked).out)
+            for name, file in zip(named, _parse(told), strict=True):
+                commit, _, path = name.partition(":")
+                found[commit][path] = file
+        return found
 
-    def _lay_out(self, files: Files) -> Git:
+    def _lay_out(self, files: Mapping[str, "File"]) -> Git:
         """In a folder with these files; the git dir has none in it, and does if there are none."""
-        if files not in self._known:
-            git = self.git()
-            folder = self.common
-            if files:
-                objects = Path(git.environment["GIT_OBJECT_DIRECTORY"])
-                folder = objects / f"attributes-{len(self._known)}"
-            for path, content in _contents(git, files):
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).write_bytes(content)
-            bound = {"GIT_DIR": str(self.common), "GIT_WORK_TREE": str(folder)}
-            self._known[files] = git.at(folder, **bound)
-        return self._known[files]
-
-    def _find(self, sources: Iterable[Source]) -> dict[str, Files]:
-        """The files of each commit among the sources."""
-        commits = list(dict.fromkeys(s for s in sources if isinstance(s, str)))
-        if any(commit not in self._files for commit in commits):
-            known = _remembered(self.common)
-            if missing := [commit for commit in commits if commit not in known]:
-                found = _listed(self.git(), missing)
-                _remember(self.common, found, known)
-                known = known | found
-            self._files |= {commit: known[commit] for commit in commits}
-        return {commit: self._files[commit] for commit in commits}
+        git, folder = self.git(), self.common
+        if files:
+            objects = Path(git.environment["GIT_OBJECT_DIRECTORY"])
+            folder = objects / f"attributes-{len(self._known)}"
+        for path, file in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(file.content)
+        return git.at(folder, GIT_DIR=str(self.common), GIT_WORK_TREE=str(folder))
 
 
-def _listed(git: Git, commits: Sequence[str]) -> dict[str, Files]:
-    """What the trees of some commits have."""
-    found: dict[str, list[tuple[str, str]]] = {commit: [] for commit in commits}
-    search = ("grep", "-l", "-z", "--full-name", "--no-color", "--no-recurse-submodules")
-    where = (*commits, "--", f":(top,glob)**/{NAME}")
-    if named := git.run(*search, "-e", "", *where, ok=(0, 1)).fields:
-        asked = "".join(f"{name}\0" for name in named)
-        told = git.lines("cat-file", "-z", "--batch-check=%(objectname)", stdin=asked)
-        for name, blob in zip(named, told, strict=True):
-            commit, _, path = name.partition(":")
-            found[commit].append((path, blob))
-    return {commit: tuple(sorted(files)) for commit, files in found.items()}
+class File(Struct, frozen=True):
+    """A file of a tree."""
+
+    id: str
+    content: bytes
 
 
-def _contents(git: Git, files: Files) -> Iterator[tuple[str, bytes]]:
-    """The content of each (git-cat-file(1), BATCH OUTPUT), by its path."""
-    asked = "".join(f"{blob}\n" for _, blob in files)
-    told = os.fsencode(git.run("cat-file", "--batch", stdin=asked).out) if files else b""
-    for path, _ in files:
+def _told(files: Mapping[str, File]) -> str:
+    return "".join(f"{path} {file.id}\n" for path, file in sorted(files.items()))
+
+
+def _parse(told: bytes) -> Iterator[File]:
+    """Read `cat-file --batch` (git-cat-file(1), BATCH OUTPUT)."""
+    while told:
         head, _, rest = told.partition(b"\n")
-        size = int(head.split()[2])
-        yield path, rest[:size]
-        told = rest[size + 1 :]
+        blob, _kind, size = head.split()
+        yield File(blob.decode(), rest[: int(size)])
+        told = rest[int(size) + 1 :]
 
 
-def _remembered(common: Path) -> dict[str, Files]:
+def _remembered(common: Path) -> dict[str, str]:
     try:
         memory = records.find_record(Store(common / "parallel").state / MEMORY, Memory)
     except ParallelError:
@@ -143,7 +140,7 @@ def _remembered(common: Path) -> dict[str, Files]:
     return memory.commits if memory else {}
 
 
-def _remember(common: Path, found: Mapping[str, Files], known: Mapping[str, Files]) -> None:
+def _remember(common: Path, found: Mapping[str, str], known: Mapping[str, str]) -> None:
     kept = {**found, **known}
     memory = Memory({commit: kept[commit] for commit in list(kept)[:MOST]})
     with contextlib.suppress(OSError, ValueError):  # a read-only repository can be asked too

@@ -23,7 +23,8 @@ PIPE = -1  # `subprocess.PIPE`
 USAGE_EXIT = 129
 PIPE_BYTES = 16_384  # what a pipe takes at once on every system
 
-# `git rev-parse --local-env-vars` of git 2.39, what its hooks add, and what hook managers add.
+# `git rev-parse --local-env-vars` of git 2.39, what its hooks add, what hook managers add, and what
+# gives the paths that we name another meaning.
 REPOSITORY_VARIABLES = frozenset(
     [
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -49,6 +50,10 @@ REPOSITORY_VARIABLES = frozenset(
         "GIT_CHERRY_PICK_HELP",
         "GIT_INTERNAL_GETTEXT_SH_SCHEME",
         "GIT_PUSH_OPTION_COUNT",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_GLOB_PATHSPECS",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_ICASE_PATHSPECS",
     ]
 )
 CONFIG_VARIABLES = frozenset({"GIT_CONFIG", "GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"})

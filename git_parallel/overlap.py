@@ -138,7 +138,8 @@ def graph_of(git: Git, tips: Iterable[str], floor: str, trunk: str) -> Graph | N
     wanted = list(dict.fromkeys([trunk, *tips]))
     asked = "\n".join([*wanted, f"^{floor}"]) + "\n"
     arguments = (
-        *("-c", "log.showSignature=false", "log", "--stdin", "-z", "-m", "--name-status"),
+        *("-c", "log.showSignature=false", "log", "--stdin", "-z", "--name-status"),
+        "--diff-merges=separate",
         *("--no-renames", "--no-relative", "--ignore-submodules=none", "--no-ext-diff"),
         *("--no-notes", "--no-mailmap", "--no-color", f"--format={MARK}%H %P"),
     )

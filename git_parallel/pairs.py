@@ -22,6 +22,7 @@ from git_parallel.repository import Repository
 
 FILE = "pairs.json"
 SETTINGS = ("merge.", "diff.", "core.", "filter.", "submodule.")
+SYSTEM_ATTRIBUTES = "/etc/gitattributes"
 # In the git dir: attributes for all, and what shows other commits in the place of some.
 IN_GIT_DIR = ("info/attributes", "info/grafts", "shallow", "refs/replace", "packed-refs")
 
@@ -57,7 +58,7 @@ def _pairs(memory: Memory, grounds: Grounds) -> dict[Pair, Trial]:
     rows = (row for row in memory.clean if fits[row[0]])
     found = {(names[one], names[other]): clean for one, *others in rows for other in others}
     for one, other, paths, kinds in memory.conflicts:
-        if fits[one]:
+        if fits[one] and 0 < len(paths) == len(kinds):
             found[names[one], names[other]] = Trial(conflicts=paths, kinds=kinds)
     return found
 
@@ -100,9 +101,16 @@ def key_of(repository: Repository) -> str:
     settings = repository.settings()
     if any(name.startswith("merge.") and name.endswith(".driver") for name in settings):
         return ""
+    if any(name.startswith("filter.") for name in settings) and "merge.renormalize" in settings:
+        return ""
     told = [f"{k}={v}" for k, v in sorted(settings.items()) if k.startswith(SETTINGS)]
-    attributes = settings.get("core.attributesfile") or _default_attributes()
-    places = [_program(repository), str(Path(attributes).expanduser())]
+    attributes = Path(settings.get("core.attributesfile") or _default_attributes()).expanduser()
+    if not attributes.is_absolute():
+        return ""  # git looks for it where it merges
+    places = [_program(repository), str(attributes), SYSTEM_ATTRIBUTES]
+    if "extensions.worktreeconfig" in settings:
+        admins = [repository.common, *(w.admin for w in repository.worktrees())]
+        places += [f"{admin}/config.worktree" for admin in admins]
     places += [f"{repository.common}/{name}" for name in IN_GIT_DIR]
     return "\n".join([*told, *filter(None, map(_state, places))])
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from git_parallel import forecast, temporary
 from git_parallel.errors import GitError
-from git_parallel.git import Git
+from git_parallel.git import Git, last_words
 from git_parallel.repository import Repository
 from git_parallel.worktree import Worktree
 
@@ -26,11 +26,12 @@ SETTINGS = (
         "core.untrackedCache=false",
     ),
     *("-c", "core.looseCompression=0", "-c", "core.safecrlf=false", "-c", "gc.auto=0"),
+    *("-c", "core.hooksPath=/dev/null"),  # the user's are about the agent's index
 )
 
 
 class Snapshots(Struct, frozen=True):
-    """The commits of uncommitted work, and why it is not known, both by worktree."""
+    """The commits of uncommitted work, and why it, or a part of it, is not known; by worktree."""
 
     commits: dict[str, str]
     unknown: dict[str, str]
@@ -49,11 +50,11 @@ def snapshots(
         for first in range(0, len(worktrees), width):
             part = worktrees[first : first + width]
             gits = [_beside(repository, scratch, w, folder / w.id) for w, _ in part]
-            for (worktree, tip), tree in zip(part, _trees(gits), strict=True):
-                if isinstance(tree, GitError):
-                    unknown[worktree.id] = tree.message
-                else:
+            for (worktree, tip), (tree, why) in zip(part, _trees(gits), strict=True):
+                if tree:
                     trees[worktree.id] = (tree, tip)
+                if why:
+                    unknown[worktree.id] = why
     changed = _changed(scratch, trees)
     ids = forecast.commits(scratch, [(tree, [tip]) for tree, tip in changed.values()])
     return Snapshots(dict(zip(changed, ids, strict=True)), unknown)
@@ -70,16 +71,22 @@ def _beside(repository: Repository, scratch: Git, worktree: Worktree, index: Pat
     return Git(worktree.path, {**there, **objects, "GIT_INDEX_FILE": str(index)})
 
 
-def _trees(gits: Sequence[Git]) -> Iterator[str | GitError]:
-    """The tree of each working tree, several at the same time."""
+def _trees(gits: Sequence[Git]) -> Iterator[tuple[str, str]]:
+    """The tree of each working tree, and why it is not all of it, or why there is none; several at
+    the same time.
+    """
     adding = [git.begin(*SETTINGS, "add", "--all", "--ignore-errors") for git in gits]
     for git, process in zip(gits, adding, strict=True):
+        tree = why = ""
         try:
-            if git.finish(process, ok=(0, 1, 128)).code == 128:  # such as a repository in it
+            added = git.finish(process, ok=(0, 1, 128))
+            why = last_words(added.err, lines=1) if added.code else ""
+            if added.code == 128:  # such as a repository in it
                 git.run(*SETTINGS, "add", "--update")
-            yield git.text(*SETTINGS, "write-tree")
+            tree = git.text(*SETTINGS, "write-tree")
         except GitError as error:
-            yield error
+            why = error.message
+        yield tree, why
 
 
 def _changed(scratch: Git, trees: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:

@@ -27,7 +27,7 @@ OPERATIONS = {
 # ref or a HEAD moves to one that exists.
 MADE_HERE = re.compile(
     r"commit\b|cherry-pick|revert|am\b|.*: Merge made by"
-    r"|(pull --)?rebase.* \((pick|reword|squash|fixup)\)"
+    r"|(pull --)?rebase.* \((pick|reword|squash|fixup|continue)\)"
 )
 
 

@@ -143,7 +143,33 @@ def test_says_so_when_it_can_not_look_at_what_is_not_committed(repo: Repo) -> No
     index = Path(repo.git("-C", str(path), "rev-parse", "--absolute-git-dir")) / "index"
     index.write_bytes(b"none\n")
     shown = repo.parallel("conflicts")
-    assert shown.stderr.startswith("▲ what alpha has not committed is not looked at: git ")
+    assert shown.stderr.startswith("▲ what alpha has not committed is not wholly looked at: git ")
+
+
+@pytest.mark.slow
+def test_says_so_when_it_can_look_at_a_part_only(repo: Repo) -> None:
+    for name in ("alpha", "beta"):
+        repo.parallel("start", name, "--no-bootstrap")
+        path = Path(repo.parallel("path", name).stdout.strip())
+        (path / "new.txt").write_text(name)
+    assert names(repo) == [["alpha", "beta"]]
+    repo.git("config", "filter.gone.clean", "no-such-program")
+    repo.git("config", "filter.gone.required", "true")
+    (path / ".gitattributes").write_text("other filter=gone\n")
+    (path / "other").touch()
+    shown = repo.parallel("conflicts")
+    assert "▲ what beta has not committed is not wholly looked at: " in shown.stderr
+
+
+@pytest.mark.slow
+def test_looks_in_silence(repo: Repo) -> None:
+    repo.parallel("start", "alpha", "--no-bootstrap")
+    (Path(repo.parallel("path", "alpha").stdout.strip()) / "new.txt").touch()
+    hook = repo.path / ".git" / "hooks" / "post-index-change"
+    hook.write_text(f"#!/bin/sh\ntouch '{repo.path}/called'\n")
+    hook.chmod(0o755)
+    repo.parallel("conflicts")
+    assert not (repo.path / "called").exists()
 
 
 def collide(repo: Repo) -> Path:

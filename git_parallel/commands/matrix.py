@@ -28,7 +28,7 @@ def show(*, as_json: bool) -> int:
     """Show every collision of the tasks here."""
     answer = collisions(find_repository(Path.cwd()))
     for name, why in answer.unknown.items():
-        words = f"what {name} has not committed is not looked at: {why}"
+        words = f"what {name} has not committed is not wholly looked at: {why}"
         output.tell(output.WARNING, output.printable(words))
     if as_json:
         output.json({"version": 1, "conflicts": _json(answer)})
