@@ -199,7 +199,7 @@ def _merges(
     sources, places = _sources(live), scratch.places()
     key, grounds = pairs.key_of(repository), pairs.grounds_of(sources, places, paths)
     known = pairs.load(repository, key, grounds) if key else {}
-    known |= _from_facts(live, key, sources, places)
+    known |= _from_facts(live)
     wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in tried]
     found = {pair: known[pair] for pair in wanted if pair in known}
     if missing := [pair for pair in dict.fromkeys(wanted) if pair not in found]:
@@ -208,24 +208,19 @@ def _merges(
         changed = {o.tip: frozenset(o.view.facts.paths) for o in live if o.view.facts}
         at = places.find(sources)
         found |= outcomes(scratch.git, missing, *_ground(live), at, changed)
-        if key:
+        if key and grounds == pairs.grounds_of(sources, places, paths):  # nothing changed meanwhile
             kept = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
             pairs.remember(repository, key, grounds, kept)
     return {**found, **tried}
 
 
-def _from_facts(
-    live: Sequence[Live], key: str, sources: Mapping[str, Source], places: Places
-) -> dict[Pair, Trial]:
-    """Those with targets that were seen to be clean when the facts of a task were found out."""
+def _from_facts(live: Sequence[Live]) -> dict[Pair, Trial]:
+    """Those with targets that are clean by the facts of a task."""
     found: dict[Pair, Trial] = {}
     for one in live:
         facts, pair = one.view.facts, _with_target(one)
-        if pair and facts and facts.conflicts == () and one.tip == facts.tip:
-            into = {pair[0]: sources[pair[0]]}
-            (ground,) = pairs.grounds_of(into, places, facts.paths).values()
-            if facts.ground and facts.ground == pairs.fingerprint(key, ground):
-                found[pair] = Trial()
+        if pair and facts and facts.ground and facts.conflicts == () and one.tip == facts.tip:
+            found[pair] = Trial()
     return found
 
 

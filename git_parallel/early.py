@@ -35,6 +35,7 @@ for tree; do git -C "$tree" $status; printf '\1%s\1' $?; done
 """
 
 begun: dict[tuple[str, ...], tuple[int, int]] = {}  # git's words -> process, and its output
+answers: dict[tuple[str, ...], str | None] = {}
 pumps: list[tuple[int, int, list[str]]] = []  # process, its output, the worktrees in their order
 states: dict[str, str] = {}  # worktree -> what git printed
 
@@ -53,13 +54,15 @@ def begin(command: str, words: list[str]) -> None:
                 _start(question)
             _start_pumps(_named(f"{top}/.git/parallel", words))
         if command == "list":
+            _start(SETTINGS)
             _start_pumps(_worktrees(_common_folder(top)))
     except (OSError, ValueError):
         return
 
 
 def discard() -> None:
-    """Forget what was asked of worktrees: much may have happened meanwhile."""
+    """Forget what was asked of worktrees and settings: much may have happened meanwhile."""
+    answers.clear()
     while pumps:
         _end(*pumps.pop()[:2])
     states.clear()
@@ -135,6 +138,13 @@ def outcome(*words: str) -> str | None:
         return None
     code, answer = _end(*begun.pop(words))
     return answer if code == 0 else None
+
+
+def answer(*words: str) -> str | None:
+    """The same, for a question that is asked more than once: it is kept until it is discarded."""
+    if words in begun:
+        answers[words] = outcome(*words)
+    return answers.get(words)
 
 
 def state(worktree: str) -> str | None:

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, structs
 
-from git_parallel import changes, evidence, pairs, records
+from git_parallel import evidence, pairs, records
 from git_parallel.attributes import Places, Source, source_of
-from git_parallel.changes import Change
+from git_parallel.changes import Change, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.evidence import Case, Evidence
-from git_parallel.forecast import Pair, trials
+from git_parallel.forecast import Pair, Trial, trials
 from git_parallel.history import History
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
@@ -24,15 +24,18 @@ from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"
 REMOTES = "refs/remotes/"
+UNSTEADY = "unsteady"  # the ground of what was merged while that changed: it is asked again
 
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What follows from a tip, its target and what our own merge recorded; `apart` says that its
     own commits stand on what the target has only in another form. `ground` tells what else the
-    conflicts hang on, as it was.
+    conflicts hang on; it is empty where that can't be known.
     """
 
     tip: str
+    base: str
+    target: str
     target_tip: str
     upstream_tip: str | None
     landed: Landed | None
@@ -59,8 +62,28 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def answers(self, case: Case, *others: Case) -> bool:
         """Whether these are the facts of a case, and of its target's upstream."""
         upstream_tip = others[0].target_tip if others else None
-        known = (self.tip, self.target_tip, self.upstream_tip, self.landed, self.stands_on)
-        return known == (case.tip, case.target_tip, upstream_tip, case.landed, case.stands_on)
+        known = (self.tip, self.base, self.target, self.target_tip, self.landed, self.stands_on)
+        asked = (case.tip, case.base, case.target, case.target_tip, case.landed, case.stands_on)
+        return known == asked and self.upstream_tip == upstream_tip
+
+
+class Grounds:
+    """What the conflicts of tasks with their targets hang on, beside the commits."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._places = Places(lambda: repository.git, repository.common)
+        self._source_of = functools.cache(source_of)  # most have the same target
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What they hang on everywhere."""
+        return pairs.key_of(self._repository)
+
+    def of(self, target: Branch, paths: Sequence[str]) -> str:
+        """The ground of a merge of these paths into a target; raises GitError."""
+        source = {target.tip: self._source_of(target)}
+        return pairs.fingerprint(self.key, *pairs.grounds_of(source, self._places, paths).values())
 
 
 def find_facts(
@@ -73,6 +96,7 @@ def find_facts(
     found: dict[str, Facts] = {}
     unknown: dict[str, tuple[Case, ...]] = {}
     floors = []
+    grounds = Grounds(repository)
     for folder, files in tasks:
         task = files.task
         cases = _cases(files, branches)
@@ -80,15 +104,26 @@ def find_facts(
             continue
         floors.append(task.base)
         known = _remembered(folder)
-        if known and known.answers(*cases):
+        if known and _holds(known, cases, grounds, branches):
             found[task.slug] = known
         else:
             made = repository.made_commits(task.branch, worktrees.get(task.slug))
             unknown[task.slug] = tuple(structs.replace(case, made=made) for case in cases)
     if unknown:
         with contextlib.suppress(GitError):  # then they stay unknown, and unknown keeps
-            found |= _find_out(repository, unknown, branches, floors[0])
+            found |= _find_out(repository, unknown, branches, floors[0], grounds)
     return found
+
+
+def _holds(
+    facts: Facts, cases: Sequence[Case], grounds: Grounds, branches: Mapping[str, Branch]
+) -> bool:
+    if not facts.answers(*cases):
+        return False
+    target = branches[f"refs/heads/{facts.target}"]
+    with contextlib.suppress(GitError):
+        return facts.ground == grounds.of(target, facts.paths)
+    return False
 
 
 def upstream_of(task: Task, branches: Mapping[str, Branch]) -> Branch | None:
@@ -125,6 +160,7 @@ def _find_out(
     cases: Mapping[str, tuple[Case, ...]],
     branches: Mapping[str, Branch],
     floor: str,
+    grounds: Grounds,
 ) -> dict[str, Facts]:
     from git_parallel import witness
 
@@ -132,35 +168,45 @@ def _find_out(
     history = repository.history(evidence.reached(every), floor)
     git = repository.git
     asked = [evidence.questions(case, history) for case in every]
-    changed = changes.begin(repository.true_git, [pair for two, _ in asked for pair in two])
     merged = [pair for _, two in asked for pair in two]
     forks = {(c.target_tip, c.tip): c.stands_on for c in every if c.is_apart(history)}
-    sources = _sources(cases, branches)
-    merges = trials(git, repository.common, merged, sources, forks)
+    change_of = changes_between(repository.true_git, [pair for two, _ in asked for pair in two])
+    known = {slug: _size(case, history, change_of) for slug, (case, *_) in cases.items()}
+    before = _all(grounds, known, branches)
+    merges = trials(git, repository.common, merged, _sources(cases, branches), forks)
+    after = _all(grounds, known, branches)
     trees = {branch.tip: branch.tree for branch in branches.values()}
-    change_of = changed()
     judged = witness.judge_all(repository.common, every, history, change_of, merges, trees)
-    key, places = pairs.key_of(repository), Places(lambda: git, repository.common)
     found = {}
     for slug, (case, *others) in cases.items():
         proved, unmerged = judged[case]
         for other in others:
             if proved is None and not history.contains(case.target_tip, other.target_tip):
                 proved = _upstream_only(judged[other][0], case.target)
-        known = _size(case, history, change_of)
-        into = {case.target_tip: sources[case.target_tip]}
-        ground = pairs.grounds_of(into, places, known.paths)[case.target_tip]
-        merge = merges.get((case.target_tip, case.tip))
         found[slug] = structs.replace(
-            known,
+            known[slug],
             upstream_tip=others[0].target_tip if others else None,
-            conflicts=None if merge and merge.unknown else merge.conflicts if merge else (),
-            ground=pairs.fingerprint(key, ground),
+            conflicts=_conflicts(known[slug], merges.get((case.target_tip, case.tip))),
+            ground=after[slug] if after[slug] == before[slug] else UNSTEADY,
             evidence=proved,
             unmerged="" if proved else unmerged,
         )
         _remember(repository.store.folder(slug), found[slug])
     return found
+
+
+def _all(
+    grounds: Grounds, facts: Mapping[str, Facts], branches: Mapping[str, Branch]
+) -> dict[str, str]:
+    targets = {slug: branches[f"refs/heads/{one.target}"] for slug, one in facts.items()}
+    return {slug: grounds.of(targets[slug], one.paths) for slug, one in facts.items()}
+
+
+def _conflicts(facts: Facts, merge: Trial | None) -> tuple[str, ...] | None:
+    """The paths in conflict with the target; None where git can't merge them at all."""
+    if merge is None:  # there is nothing to merge, or nothing in common
+        return () if facts.fork else None
+    return None if merge.unknown else merge.conflicts
 
 
 def _size(case: Case, history: History, change_of: Mapping[Pair, Change]) -> Facts:
@@ -169,6 +215,8 @@ def _size(case: Case, history: History, change_of: Mapping[Pair, Change]) -> Fac
     change = change_of.get((fork or "", case.tip))
     return Facts(
         tip=case.tip,
+        base=case.base,
+        target=case.target,
         target_tip=case.target_tip,
         upstream_tip=None,
         landed=case.landed,

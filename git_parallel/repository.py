@@ -256,7 +256,7 @@ class Repository:
     def settings(self) -> dict[str, str]:
         """Git's configuration, keys in lower case, the last value of each."""
         found = {}
-        known = early.outcome(*early.SETTINGS)
+        known = early.answer(*early.SETTINGS)
         listed = self.git.run(*early.SETTINGS).out if known is None else known
         for field in listed.removesuffix("\0").split("\0"):
             key, _, value = field.partition("\n")

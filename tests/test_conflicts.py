@@ -217,6 +217,26 @@ def test_forgets_where_git_would_merge_otherwise(repo: Repo, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_does_not_take_one_target_for_another_at_the_same_commit(repo: Repo) -> None:
+    repo.start("parent", "echo > p.txt")
+    repo.start("child", "echo > c.txt", "parallel/parent")
+    (repo.path.parent / "my répo.parallel" / "child" / "untracked").touch()
+    repo.git("-C", repo.parallel("path", "parent").stdout.strip(), "merge", "-q", "parallel/child")
+    assert "merged into parallel/parent" in repo.parallel("show", "child").stdout
+    repo.parallel("merge", "parent", "--strategy", "ff")
+    assert "merged into main" in repo.parallel("show", "child").stdout
+
+
+@pytest.mark.slow
+def test_takes_no_unrelated_history_for_clean(repo: Repo) -> None:
+    script = "git checkout -q --orphan z && git commit -qm root && git branch -f tz && "
+    script += "git checkout -q $0 && git reset -q --hard tz && git branch -qD tz"
+    repo.parallel("start", "x", "--wait", "--", "sh", "-c", script, "parallel/x", ok=None)
+    assert told(repo) == [{"tasks": ["x"], "target": "main", "paths": None}]
+    assert repo.task("x")["conflicts"] != []
+
+
+@pytest.mark.slow
 def test_asks_again_where_commits_are_replaced(repo: Repo) -> None:
     collide(repo)
     replaced = repo.git("rev-parse", "parallel/alpha")
@@ -237,7 +257,9 @@ def test_asks_again_about_a_target_where_git_would_merge_otherwise(repo: Repo) -
     repo.write("long.txt", "".join(f"{n}\n" for n in range(-1, 40)))
     repo.git("commit", "--quiet", "-am", "Change its begin")
     assert names(repo) == []
+    assert repo.task("alpha")["conflicts"] == []
     repo.write(".gitattributes", "*.txt -merge\n")
+    assert repo.task("alpha")["conflicts"] != []
     assert names(repo) == [["alpha", "main"]]
     assert repo.json("plan")["order"] == []
     repo.write(".gitattributes", "")
