@@ -102,7 +102,7 @@ def _works(views: Mapping[str, TaskView], parents: Mapping[str, str]) -> dict[st
         if view.tip and target:
             fork = view.facts.fork if view.facts and view.facts.fork else view.task.base
             changed = view.facts is not None and attributes.touches(view.facts.paths)
-            known = (view.tip, target.tip, parents.get(name, ""), fork)
+            known = (view.tip, target.ref, target.tip, parents.get(name, ""), fork)
             apart = view.facts is not None and view.facts.apart
             found[name] = Work(*known, attributes.source_of(target), changed, apart)
     return found

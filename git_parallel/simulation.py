@@ -11,12 +11,14 @@ from git_parallel.git import Git
 
 
 class Work(Struct, frozen=True):
-    """What lands: a tip onto another. `fork` is where it left its parent, the task whose branch it
-    was started from and which lands before it. `source` says whose attributes count where it lands,
-    and `attributed` that it changes them. One `apart` counts from its fork wherever it lands.
+    """What lands: a tip in a place, a branch that is at `onto`. `fork` is where it left its parent,
+    the task whose branch it was started from and which lands before it. `source` says whose
+    attributes count where it lands, and `attributed` that it changes them. One `apart` counts from
+    its fork wherever it lands.
     """
 
     tip: str
+    place: str
     onto: str
     parent: str = ""
     fork: str = ""
@@ -62,34 +64,34 @@ class Simulation:
         """Where the merges into each commit are made: those of the target's attributes count, or
         what has landed has changed them.
         """
-        changed = {self.works[name].onto for name in landed if self.works[name].attributed}
+        changed = {self.works[name].place for name in landed if self.works[name].attributed}
         found: dict[str, Source] = {}
         for name, (ours, _) in pairs.items():
             work = self.works[name]
-            if source := ours if work.onto in changed else work.source:
+            if source := ours if work.place in changed else work.source:
                 found[ours] = source
         return self.places.find(found) if self.places else {}
 
     def _pair(self, landed: tuple[str, ...], name: str) -> tuple[str, str]:
         """The two commits to merge."""
         work = self.works[name]
-        before = self.result(landed, work.onto)
+        before = self.result(landed, work.place, work.onto)
         follows = work.parent in landed and not self.keeps_parents
         if not follows and not work.apart:
             return before, work.tip
         return forecast.apart(self.git, work.fork, before, work.tip)
 
-    def result(self, landed: tuple[str, ...], onto: str) -> str:
-        """The commit that the branch which was at `onto` is at when these have landed, each of them
+    def result(self, landed: tuple[str, ...], place: str, onto: str) -> str:
+        """The commit that a branch which was at `onto` is at when these have landed, each of them
         cleanly, and some of them elsewhere.
         """
-        there = tuple(name for name in landed if self.works[name].onto == onto)
+        there = tuple(name for name in landed if self.works[name].place == place)
         if not there:
             return onto
         if there not in self._results:
             *before, last = there
             trial = self.outcomes(tuple(before), [last])[last]
-            parents = [self.result(tuple(before), onto)]
+            parents = [self.result(tuple(before), place, onto)]
             parents += [self.works[last].tip] if self.keeps_parents else []
             (self._results[there],) = forecast.commits(self.git, [(trial.tree, parents)])
         return self._results[there]

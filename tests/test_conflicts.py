@@ -429,6 +429,16 @@ def test_merges_all_in_the_order_of_the_plan_into_the_tree_of_plain_git(repo: Re
     assert repo.git("rev-parse", "main^{tree}") == repo.git("rev-parse", "plain^{tree}")
 
 
+@pytest.mark.slow
+def test_plans_for_two_targets_at_the_same_commit(repo: Repo) -> None:
+    repo.git("branch", "release")
+    task(repo, "alpha", EDIT)
+    task(repo, "beta", EDIT, "release", "--target", "release")
+    assert repo.json("plan")["order"] == ["alpha", "beta"]
+    repo.parallel("merge", "--all")
+    assert repo.git("rev-parse", "main") != repo.git("rev-parse", "release")
+
+
 def test_says_that_nothing_is_ready(repo: Repo) -> None:
     repo.parallel("start", "alpha", "--no-bootstrap")
     shown = repo.parallel("plan")

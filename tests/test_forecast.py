@@ -48,12 +48,12 @@ def check_plan(git: Git, tips: dict[str, str], found: dict[Pair, Trial], clone: 
     names = [name for name in tips if name != "main"]
     alone = {n: t for n in names if not (t := found[main, tips[n]]).clean}
     pairs = [p for p in itertools.combinations(names, 2) if not found[tips[p[0]], tips[p[1]]].clean]
-    works = {name: Work(tips[name], main) for name in names}
+    works = {name: Work(tips[name], "main", main) for name in names}
     candidates = [Candidate(name=name, place="main", target="main") for name in names]
     with aside(git, git.folder) as scratch:
         simulation = Simulation(scratch, works, keeps_parents=True)
         planned = plan(candidates, pairs, alone, simulation.outcomes)
-        ours = scratch.text("rev-parse", simulation.result(planned.order, main) + "^{tree}")
+        ours = scratch.text("rev-parse", simulation.result(planned.order, "main", main) + "^{tree}")
     head = main
     for name in planned.order:
         assert clone.merge(head, tips[name]).clean, (name, planned)

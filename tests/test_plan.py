@@ -136,12 +136,12 @@ def test_lands_a_child_after_its_parent_also_where_that_was_squashed(
     parent = builder.commit("a", [first], trees[1])
     builder.commit("b", [parent], trees[2])
     git, (main, a, b) = imported(builder, tmp_path / "repo", "main", "a", "b")
-    works = {"a": Work(a, main), "b": Work(b, main, parent="a", fork=a)}
+    works = {"a": Work(a, "main", main), "b": Work(b, "main", main, parent="a", fork=a)}
     with aside(git, git.folder) as scratch:
         simulation = Simulation(scratch, works, keeps_parents=keeps_parents)
         tasks = [task("a"), Candidate(name="b", place="main", target="a", needs=("a",))]
         assert plan(tasks, [], {}, simulation.outcomes).order == ("a", "b")
-        result = simulation.result(("a", "b"), main)
+        result = simulation.result(("a", "b"), "main", main)
         listed = scratch.lines("ls-tree", "--format=%(path)", result)
         assert listed == ["f", "other"]
         assert scratch.text("show", f"{result}:f") == "three"
@@ -219,7 +219,7 @@ def shortfall(folder: Path, seed: int) -> int:
         collide = [
             (a, b) for a, b in itertools.combinations(names, 2) if not found[tips[a], tips[b]].clean
         ]
-        works = {name: Work(tips[name], main) for name in names}
+        works = {name: Work(tips[name], "main", main) for name in names}
         simulation = Simulation(git, works, keeps_parents=True)
         order = plan([task(n) for n in names], collide, alone, simulation.outcomes).order
         return best_of_all_orders(git, main, tips) - len(order)
