@@ -20,6 +20,7 @@ from git_parallel.proof import prove
 from git_parallel.records import Landed, Verdict
 from git_parallel.repository import Branch, Repository
 from git_parallel.retreat import Retreat
+from git_parallel.review import rejected_within
 from git_parallel.stack import Moved
 from git_parallel.store import LANDING
 from git_parallel.task import Status
@@ -82,8 +83,10 @@ class Landing(Struct, frozen=True):
     moved: tuple[Moved, ...]
 
 
-def refuse(view: TaskView, *, allow_breaches: bool) -> None:
-    """Raise ParallelError where a task may not be merged as it is, or broke its constraints."""
+def refuse(repository: Repository, view: TaskView, *, allow_breaches: bool) -> None:
+    """Raise ParallelError where a task may not be merged as it is, or broke its constraints, or
+    holds what was rejected.
+    """
     name = view.task.name
     if view.breaches and not allow_breaches:
         raise ParallelError(
@@ -92,6 +95,11 @@ def refuse(view: TaskView, *, allow_breaches: bool) -> None:
         )
     if reason := refusal(view):
         raise UnsafeError(f"`{name}` can't be merged: {reason}")
+    if other := rejected_within(repository, view):
+        raise UnsafeError(
+            f"`{name}` can't be merged: it has commits of `{other}`, which you rejected",
+            hint=f"git parallel review {other} --accept",
+        )
 
 
 def land(
@@ -109,7 +117,7 @@ def land(
             early.discard()
         for _ in range(TRIES):
             view = look(repository, [name]).tasks[0]
-            refuse(view, allow_breaches=allow_breaches)
+            refuse(repository, view, allow_breaches=allow_breaches)
             _refuse_busy_target(repository, view)
             with shop.bench(view) as bench:
                 prepared = prepare(bench, wish)
@@ -130,7 +138,7 @@ def land(
 def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = False) -> Prepared:
     """Prepare a merge only to see what would come of it; raises ParallelError where it can't be."""
     view = look(shop.repository, [name]).tasks[0]
-    refuse(view, allow_breaches=allow_breaches)
+    refuse(shop.repository, view, allow_breaches=allow_breaches)
     _refuse_busy_target(shop.repository, view)
     with shop.bench(view, hooks=False) as bench:
         prepared = prepare(bench, structs.replace(wish, edit=False))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from git_parallel import attributes, forecast
 from git_parallel.attributes import Places
@@ -11,6 +11,7 @@ from git_parallel.overview import look
 from git_parallel.plan import Candidate, Plan, plan
 from git_parallel.records import Verdict
 from git_parallel.repository import Repository
+from git_parallel.review import rejected_within
 from git_parallel.simulation import Simulation, Work
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
@@ -36,6 +37,8 @@ def propose(
     unmerged = {str(v.task.name): v for v in views if v.status is not Status.MERGED}
     parents = _parents(unmerged)
     candidates = [_candidate(name, unmerged, parents) for name in unmerged]
+    if any(view.folder.verdict(view.tip) is Verdict.REJECTED for view in unmerged.values()):
+        candidates = [_without_rejected(repository, unmerged[c.name], c) for c in candidates]
     pairs = [(c.tasks[0], c.tasks[1]) for c in found.found if not c.target]
     alone = {c.tasks[0]: c.trial for c in found.found if c.target}
     works = _works(unmerged, parents)
@@ -54,6 +57,14 @@ def _parents(views: Mapping[str, TaskView]) -> dict[str, str]:
     return {
         name: owners[view.task.target] for name, view in views.items() if view.task.target in owners
     }
+
+
+def _without_rejected(repository: Repository, view: TaskView, candidate: Candidate) -> Candidate:
+    """A candidate that may not land where it would take the commits of a rejected one along."""
+    if candidate.hindrance or not (other := rejected_within(repository, view)):
+        return candidate
+    words = f"it has commits of {other}, which you rejected"
+    return structs.replace(candidate, hindrance=words)
 
 
 def _candidate(name: str, views: Mapping[str, TaskView], parents: Mapping[str, str]) -> Candidate:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from git_parallel import review
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import Git
@@ -129,6 +130,7 @@ def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> R
             raise
     done = Replayed(view.tip, git.text("rev-parse", "HEAD"), onto)
     view.folder.write_retarget(view.task.target, base=onto)
+    review.carry(repository, view.folder, done.old, done.new, onto)
     return done
 
 

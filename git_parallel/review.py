@@ -7,12 +7,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.records import Reviewed, Verdict
 from git_parallel.repository import Repository
 from git_parallel.task import Status, now
+from git_parallel.task_folder import TaskFolder
 from git_parallel.task_view import TaskView
 
 LOCK = "review"
@@ -93,6 +94,41 @@ def judge(
     with repository.store.locked(name=LOCK):
         refuse_unseen(view, span)
         view.folder.write_reviewed(Reviewed(span.tip, span.fork, verdict, now(), note))
+
+
+def carry(repository: Repository, folder: TaskFolder, old: str, new: str, fork: str) -> None:
+    """Keep a rejection where we have put the same changes onto another commit. What else a person
+    made of a tip says nothing of the next one.
+    """
+    if folder.reviewed is None:
+        return
+    with repository.store.locked(name=LOCK):
+        reviewed = folder.reviewed
+        if reviewed and reviewed.tip == old and reviewed.verdict is Verdict.REJECTED:
+            folder.write_reviewed(structs.replace(reviewed, tip=new, fork=fork))
+
+
+def rejected_within(repository: Repository, view: TaskView) -> str:
+    """The name of a rejected task of whose commits another one has some that its target has not,
+    so that they would land with it; empty where there is none. Raises GitError.
+    """
+    for folder, task in repository.store.load_tasks():
+        reviewed = folder.reviewed
+        if reviewed and reviewed.verdict is Verdict.REJECTED and task.slug != view.task.slug:
+            branches = repository.branches(f"refs/heads/{task.branch}").values()
+            current = any(branch.tip == reviewed.tip for branch in branches)
+            if current and _brings(repository, view, reviewed):
+                return str(task.name)
+    return ""
+
+
+def _brings(repository: Repository, view: TaskView, reviewed: Reviewed) -> bool:
+    """Whether a task has commits of another one's that its target has not."""
+    if view.tip is None or view.target is None:
+        return False
+    git, theirs = repository.git, (f"^{reviewed.fork}", f"^{view.target.tip}", reviewed.tip)
+    own = set(git.lines("rev-list", *theirs))
+    return not own <= set(git.lines("rev-list", *theirs, f"^{view.tip}"))
 
 
 class News(enum.Enum):

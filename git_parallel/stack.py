@@ -28,9 +28,21 @@ def follow(repository: Repository, landed: TaskView, prepared: Prepared) -> list
     """
     moved: list[Moved] = []
     for child in _children(repository, landed.task.branch):
+        if _has_landed(repository, child, prepared.tip):
+            continue  # it goes with the next sweep
         _retarget(repository, child, landed, prepared.tip)
         moved += _rebase(repository, child.name, onto=prepared.result, below=prepared.tip)
     return moved
+
+
+def _has_landed(repository: Repository, child: Task, tip: str) -> bool:
+    """Whether a task landed in the branch that was at this tip, and is as it was then."""
+    landed = find_folder(repository, child.name)[0].landed
+    if landed is None:
+        return False
+    git, ref = repository.git, f"refs/heads/{child.branch}"
+    there = git.run("merge-base", "--is-ancestor", landed.result, tip, ok=(0, 1, 128)).code == 0
+    return there and git.run("rev-parse", "--verify", ref, ok=(0, 128)).out.strip() == landed.tip
 
 
 def leave(repository: Repository, landed: TaskView) -> list[Moved]:

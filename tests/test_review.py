@@ -756,3 +756,31 @@ def test_of_several_attempts_one_is_reviewed(repo: Repo) -> None:
     assert head.split()[:3] == ["TASK", "STATUS", "REVIEW"]
     assert ["accepted" in row for row in rows] == [False, True]
     assert repo.json("review", "y")["tasks"][1]["review"]["verdict"] == "accepted"
+
+
+@pytest.mark.slow
+def test_what_was_rejected_stays_so_when_we_rebase_it(repo: Repo) -> None:
+    repo.start("parent", "echo > p.txt")
+    repo.start("child", "echo bad > bad.txt", "parallel/parent")
+    repo.parallel("review", "child", "--reject", "-m", "no")
+    repo.parallel("merge", "--all", "--strategy", "squash", ok=None)
+    assert "you rejected it" in repo.parallel("merge", "child", ok=1).stderr
+    repo.commit("other.txt", "other\n")
+    repo.parallel("rebase", "child")
+    assert repo.json("plan")["order"] == []
+    assert "you rejected it" in repo.parallel("merge", "child", ok=1).stderr
+    assert not (repo.path / "bad.txt").exists()
+
+
+@pytest.mark.slow
+def test_what_was_rejected_does_not_land_with_another_task(repo: Repo) -> None:
+    repo.start("bad", "echo bad > bad.txt")
+    repo.start("good", "echo good > good.txt", "parallel/bad", "--target", "main")
+    repo.parallel("review", "bad", "--reject", "-m", "no")
+    assert {one["name"] for one in repo.json("plan")["left"]} == {"bad", "good"}
+    told = repo.parallel("merge", "--all", ok=1).stderr
+    assert "`good` can't be merged: it has commits of `bad`, which you rejected" in told
+    assert not (repo.path / "bad.txt").exists()
+    repo.parallel("review", "bad", "--accept")
+    repo.parallel("merge", "good")
+    assert (repo.path / "bad.txt").exists()

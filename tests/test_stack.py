@@ -306,3 +306,14 @@ def test_a_second_child_of_the_same_parent_is_planned_beside_the_first(repo: Rep
     assert repo.names() == []
     assert {p.stem for p in repo.path.glob("?.txt")} == {"b", "c", "d"}
     assert "tres" in (repo.path / "readme.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["merge", "squash"])
+def test_a_child_that_lands_before_its_parent_in_one_call(repo: Repo, strategy: str) -> None:
+    repo.start("x", "echo > x.txt")
+    repo.start("y", "echo > y.txt", "parallel/x")
+    told = repo.parallel("merge", "y", "x", "--strategy", strategy).stderr
+    assert "rebased" not in told
+    assert (repo.path / "x.txt").exists() and (repo.path / "y.txt").exists()
+    assert repo.names() == []

@@ -135,7 +135,7 @@ def _merge(shop: Workshop, name: str, how: How) -> dict[str, Any]:
 
 def _request(repository: Repository, name: str, how: How) -> str:
     view = look(repository, [name]).tasks[0]
-    landing.refuse(view, allow_breaches=how.allow_breaches)
+    landing.refuse(repository, view, allow_breaches=how.allow_breaches)
     made = forge.request(repository, view, how.wish.message)
     output.tell(output.DONE, f"{view.task.name} is to be merged into {made.into}: {made.url}")
     return made.url
