@@ -73,7 +73,11 @@ class Worktree(Struct, frozen=True):
 
 def operations_in(git_dir: Path) -> list[str]:
     """What git is in the middle of, as its files in a git dir tell."""
-    return [what for name, what in OPERATIONS.items() if (git_dir / name).exists()]
+    try:
+        names = set(os.listdir(git_dir))
+    except OSError:
+        return []
+    return [what for name, what in OPERATIONS.items() if name in names]
 
 
 def reflog(log: Path) -> list[tuple[str, str]]:

@@ -41,6 +41,18 @@ def test_compares_them_in_one_table(three: Repo) -> None:
     assert [task["name"] for task in three.json("review", "x")["tasks"]] == ["x.1", "x.2", "x.3"]
 
 
+@pytest.mark.slow
+def test_the_hint_follows_what_the_person_said(three: Repo) -> None:
+    def hints() -> list[str]:
+        return three.parallel("review", "x").stderr.splitlines()
+
+    assert hints() == ["↳ git parallel review x.1", "↳ git parallel pick x.1"]
+    three.parallel("review", "x.1", "--reject", "-m", "no")
+    assert hints() == ["↳ git parallel review x.3", "↳ git parallel pick x.3"]
+    three.parallel("remove", "x.1", "x.2")
+    assert hints() == ["↳ git parallel review x.3", "↳ git parallel merge x.3"]
+
+
 def test_keeps_one_and_the_others_can_come_back(three: Repo) -> None:
     done = three.parallel("pick", "x.3")
     assert "✓ x.3 is kept ↳ git parallel review x.3" in done.stderr

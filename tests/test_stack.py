@@ -52,6 +52,7 @@ def test_leaves_a_conflict_to_the_person(repo: Repo, tmp_path: Path) -> None:
         "↳ git rebase --abort\n"
     )
     assert "a rebase is not finished" in repo.parallel("rebase", "y", ok=1).stderr
+    assert "a rebase is not finished in its worktree" in repo.parallel("list").stdout
     (path / "readme.txt").write_text("one\ntwo\nboth\nfour\nfive\n")
     run("git", "add", ".", cwd=path)
     run("git", "rebase", "--continue", cwd=path, env={"GIT_EDITOR": ":"})

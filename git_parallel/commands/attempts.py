@@ -2,6 +2,7 @@
 
 from git_parallel import output, review
 from git_parallel.commands import render
+from git_parallel.records import Verdict
 from git_parallel.task import Run
 from git_parallel.task_view import TaskView
 
@@ -12,9 +13,15 @@ def show(views: list[TaskView]) -> None:
     """Print attempts as a table: how they ended, what they changed, what they took."""
     rows = output.titled(TITLES, [_row(view) for view in views])
     output.answer(output.table(rows, width=output.terminal_width()))
-    best = next((v for v in views if render.glyph_of(v.status) == output.DONE), views[0])
+    best = max(views, key=_rank)  # the first of equals
     output.tell(output.HINT, f"git parallel review {best.task.name}")
-    output.tell(output.HINT, f"git parallel pick {best.task.name}")
+    output.tell(output.HINT, f"git parallel {'pick' if views[1:] else 'merge'} {best.task.name}")
+
+
+def _rank(view: TaskView) -> tuple[bool, bool, bool]:
+    """How likely it is the one to take: what the person says counts first."""
+    verdict, done = view.folder.verdict(view.tip), render.glyph_of(view.status) == output.DONE
+    return verdict is not Verdict.REJECTED, verdict is Verdict.ACCEPTED, done
 
 
 def _row(view: TaskView) -> list[str]:

@@ -138,6 +138,8 @@ def tell_settled(repository: Repository) -> None:
 def reason_of(view: TaskView) -> str:
     """Why a task is in its status, or what is wrong with it."""
     parts = [view.reason, view.trouble]
+    if view.worktree and not view.alive:
+        parts += [f"{what} is not finished in its worktree" for what in view.worktree.operations]
     if view.breaches and view.status is Status.READY:
         parts.append(f"outside its constraints: {', '.join(view.breaches[:3])}")
     return "; ".join(dict.fromkeys(part for part in parts if part))
