@@ -8,6 +8,7 @@ follows from the commit, and is remembered: to look through a tree of 5,000 file
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from git_parallel.git import Git
 from git_parallel.repository import Branch
 from git_parallel.store import Store
 from git_parallel.ties import admin_of
+from git_parallel.worktree import content
 
 NAME = ".gitattributes"
+TURNED_OFF = re.compile(r"^\s*sparseCheckout\s*=\s*false\b", re.IGNORECASE | re.MULTILINE)
 MEMORY = "attributes.json"
 MOST = 100  # commits that are remembered
 Source = Path | str  # a worktree, or a commit whose tree has them
@@ -38,8 +41,14 @@ def source_of(target: Branch) -> Source:
     place = target.worktree
     if place is None or not place.is_dir():
         return target.tip
-    admin = admin_of(place) or place / ".git"
-    return target.tip if (admin / "info" / "sparse-checkout").exists() else place
+    return target.tip if _is_sparse(admin_of(place) or place / ".git") else place
+
+
+def _is_sparse(admin: Path) -> bool:
+    """Whether a worktree lacks files; its patterns stay where that was turned off again."""
+    if not (admin / "info" / "sparse-checkout").exists():
+        return False
+    return not TURNED_OFF.search(content(admin / "config.worktree") or "")
 
 
 def touches(paths: Iterable[str]) -> bool:

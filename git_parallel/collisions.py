@@ -144,7 +144,7 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
     ]
     if not steps:
         return list(live), {}
-    places, sources = scratch.places(), _sources(live)
+    places, sources = scratch.places(), _sources(live, scratch.repository.main)
     moved: dict[str, Live] = {}
     known: dict[Pair, Trial] = {}
     while steps:
@@ -193,10 +193,10 @@ def _merges(
     """The outcomes of all pairs beside those that were tried already: known from the facts of
     tasks, remembered, plain from the paths, or tried now.
     """
-    lasting = {one.tip for one in live if not one.uncommitted}
+    lasting = {one.tip for one in live if one.view.facts and not one.uncommitted}
     lasting |= {one.view.target.tip for one in live if one.view.target}
     paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
-    sources, places = _sources(live), scratch.places()
+    sources, places = _sources(live, repository.main), scratch.places()
     key, grounds = pairs.key_of(repository), pairs.grounds_of(sources, places, paths)
     known = pairs.load(repository, key, grounds) if key else {}
     known |= _from_facts(live)
@@ -224,9 +224,10 @@ def _from_facts(live: Sequence[Live]) -> dict[Pair, Trial]:
     return found
 
 
-def _sources(live: Sequence[Live]) -> dict[str, Source]:
+def _sources(live: Sequence[Live], main: Path | None) -> dict[str, Source]:
     """Whose attributes count in a merge into each tip: those of the target that tasks go to in the
-    end, as both will be there, or those of the tip where it has changed them.
+    end, as both will be there, or those of the tip where it has changed them; those of the main
+    worktree, where that target is gone.
     """
     branches = {one.view.task.branch: one.view for one in live}
     source_of = functools.cache(attributes.source_of)  # most have the same target
@@ -237,6 +238,8 @@ def _sources(live: Sequence[Live]) -> dict[str, Source]:
             found[one.tip] = one.tip
         elif target := stack[-1].target:
             found[one.tip] = source_of(target)
+        elif main:
+            found[one.tip] = main
     targets = [target for one in live if (target := one.view.target)]
     return found | {target.tip: source_of(target) for target in targets}
 

@@ -82,6 +82,31 @@ def test_foresees_by_the_attributes_of_the_target(
 
 
 @pytest.mark.slow
+def test_counts_those_of_a_worktree_that_was_sparse_once(make_repo: Callable[..., Repo]) -> None:
+    repo, _ = make(make_repo, "main", union=False)
+    repo.start("x", line("x"))
+    repo.commit("sub/log.txt", "begin\nmain\n")
+    repo.git("sparse-checkout", "set", "sub")
+    repo.git("sparse-checkout", "disable")
+    repo.write("sub/.gitattributes", UNION)
+    assert repo.json("conflicts")["conflicts"] == []
+    repo.write("sub/.gitattributes", "")
+    assert repo.json("conflicts")["conflicts"] != []
+
+
+@pytest.mark.slow
+def test_follows_attributes_where_the_target_is_gone(make_repo: Callable[..., Repo]) -> None:
+    repo, _ = make(make_repo, "main", union=False)
+    repo.git("branch", "release")
+    for name in ("x", "y"):
+        repo.start(name, line(name), "release", "--target", "release")
+    repo.git("branch", "--quiet", "-D", "release")
+    assert repo.json("conflicts")["conflicts"] != []
+    repo.write("sub/.gitattributes", UNION)
+    assert repo.json("conflicts")["conflicts"] == []
+
+
+@pytest.mark.slow
 def test_counts_the_attributes_that_a_task_brings_itself(make_repo: Callable[..., Repo]) -> None:
     repo, _ = make(make_repo, "main", union=False)
     repo.start("a", line("a", f"echo '{UNION.strip()}' > sub/.gitattributes;"))

@@ -10,7 +10,8 @@ import click
 from git_parallel import output
 from git_parallel.commands import matrix, render
 from git_parallel.plan import Left, Plan
-from git_parallel.proposal import Proposal, propose
+from git_parallel.proposal import REJECTED, Proposal, propose
+from git_parallel.records import Verdict
 from git_parallel.repository import find_repository
 from git_parallel.task_view import TaskView
 
@@ -105,10 +106,17 @@ def reason_of(left: Left, views: Mapping[str, TaskView]) -> str:
     if left.hindrance:
         return left.hindrance
     if left.waits:
-        told = [f"{name}, which is {views[name].status}" for name in left.waits]
+        told = [f"{name}, which {_what_of(views[name])}" for name in left.waits]
         return f"it comes after {' and '.join(told)}"
     names = left.target or _listed(left.collides) or "the tasks before it"
+    if left.trial.unknown:
+        return f"git can't merge it after {names}: {left.trial.unknown}"
     return f"it collides with {names} in {matrix.places(left.trial)}"
+
+
+def _what_of(view: TaskView) -> str:
+    rejected = view.folder.verdict(view.tip) is Verdict.REJECTED
+    return REJECTED if rejected else f"is {view.status}"
 
 
 def _until(left: Left) -> str:
@@ -121,7 +129,8 @@ def _until(left: Left) -> str:
 def _steps(left: Left, views: Mapping[str, TaskView]) -> list[str]:
     """What to do about a task that is left out, as commands: one of them will do."""
     if left.hindrance:
-        return [f"git parallel review {left.name}"]
+        gone = views[left.name].target is None or views[left.name].tip is None
+        return ["git parallel doctor" if gone else f"git parallel review {left.name}"]
     if left.waits:
         return [f"git parallel show {name}" for name in left.waits]
     view = views[left.name]
