@@ -15,7 +15,7 @@ from git_parallel.comments import _readings, shown
 from git_parallel.errors import ParallelError
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
-from tests.conftest import PROGRAM, Repo, normal, run
+from tests.conftest import PROGRAM, Repo, normal, run, until
 from tests.people import Person
 from tests.test_agents import Agent, claude, codex  # noqa: F401 - fixtures
 from tests.test_kill import bomb, steps
@@ -463,6 +463,17 @@ def test_comments_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -
     claude.does("echo 2 > f; git commit -qam 2")
     repo.parallel("run", "x", "--wait")
     assert claude.told.read_text().startswith(f"{HEADING}f:1: why?\n> 1\n\n\n---\n")
+
+
+@pytest.mark.slow
+def test_a_conversation_that_never_began_is_not_gone_on_with(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    repo.parallel("config", "set", "runs.limit", "1")
+    repo.parallel("start", "blocker", "--", "sleep", "300")
+    until(lambda: repo.task("blocker")["status"] == "running")
+    repo.parallel("start", "x", "-m", "Go")
+    repo.parallel("stop", "x", "blocker")
+    repo.parallel("run", "x", "-m", "Do it", "--wait", ok=1)
+    assert "--session-id" in claude.lines[-1]
 
 
 @pytest.mark.slow

@@ -125,7 +125,7 @@ def _chosen(
         return choice.again(last), wish.prompt
     session = None
     if last and last.agent == wish.agent and follows_up and not wish.words:
-        session = last.session
+        session = last.session if last.resumed or last.started else None
         model, effort = wish.model or last.model, wish.effort or last.effort
         wish = structs.replace(wish, model=model, effort=effort)
     chosen = choice.choose(repository, loaded, wish, session=session)
