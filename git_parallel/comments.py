@@ -27,8 +27,8 @@ BLOB, SUBMODULE = "blob", "commit"
 
 class Comment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One comment on a tip: on a line of a file as it is there, on a file, or on all of it. `quote`
-    is the line; with a minus before it, one that was removed there. `run` is the one whose agent
-    was told.
+    is the line; with a minus before it, one that was removed there. `run` is the last one that has
+    it in its prompt.
     """
 
     tip: str
@@ -60,9 +60,20 @@ def load(folder: TaskFolder) -> tuple[Comment, ...]:
     return found.comments if found else ()
 
 
-def waiting(folder: TaskFolder) -> tuple[Comment, ...]:
-    """The comments that no agent was told yet; raises ParallelError."""
-    return tuple(comment for comment in load(folder) if comment.run is None)
+def waiting(folder: TaskFolder, *, idle: bool = False) -> tuple[Comment, ...]:
+    """The comments that no agent was told yet: no run has them in its prompt, or it ended before
+    its command got through. `idle`: who asks holds the task, so no run of it is under way. Raises
+    ParallelError.
+    """
+    alive = not idle and folder.alive  # first: a run that ends meanwhile is not one that was lost
+    known = load(folder)
+    if not any(comment.run for comment in known):
+        return known
+    runs = folder.runs()
+    heard = {run.number for run in runs if run.got_through}
+    if alive and runs[-1:] and runs[-1].result is None:
+        heard.add(runs[-1].number)
+    return tuple(comment for comment in known if comment.run not in heard)
 
 
 def add(repository: Repository, folder: TaskFolder, new: Sequence[Comment]) -> None:
@@ -84,7 +95,7 @@ def drop(repository: Repository, folder: TaskFolder, number: int) -> Comment:
 
 
 def sent(repository: Repository, folder: TaskFolder, told: Sequence[Comment], number: int) -> None:
-    """Keep that the agent of a run was told comments; others may have come meanwhile."""
+    """Keep that comments are in the prompt of a run; others may have come meanwhile."""
     if not told:
         return
     with repository.store.locked(name=LOCK):
@@ -168,9 +179,11 @@ def _line(repository: Repository, tip: str, path: str, line: int) -> str:
 
 
 def prompt_with(before: bytes | None, told: Sequence[Comment], tip: str | None) -> bytes:
-    """What to tell an agent: what the user asks of it, byte for byte, and then the comments; those
-    on another commit than its tip say so.
+    """What to tell an agent: what the user asks of it, byte for byte, and then the comments, if
+    there are any; those on another commit than its tip say so.
     """
+    if before and not told:
+        return before
     blocks = [_block(comment, tip) for comment in told]
     text = "\n\n".join([HEADING, *blocks]).encode() + b"\n"
     if not before:

@@ -135,6 +135,11 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     meddled: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
 
+    @property
+    def got_through(self) -> bool:
+        """Whether its command came to its own end, and told of no error: so it heard its prompt."""
+        return self.exit_code == 0 and not (self.outcome and self.outcome.error)
+
 
 def now() -> datetime:
     """The current time, aware and in UTC."""

@@ -466,6 +466,48 @@ def test_comments_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -
 
 
 @pytest.mark.slow
+def test_comments_wait_again_where_the_run_came_to_nothing(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    repo.parallel("config", "set", "runs.limit", "1")
+    claude.does("date +%N > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    repo.parallel("start", "blocker", "--", "sleep", "300")
+    until(lambda: repo.task("blocker")["status"] == "running")
+    review(repo, "--comment", "f:1", "why?")
+    repo.parallel("run", "x", "-m", "Look")
+    assert "no comments on x wait" in review(repo, "--comments")
+    repo.parallel("stop", "x")
+    assert "why?" in review(repo, "--comments")
+    assert "run" not in repo.json("review", "x")["comments"][0]
+    repo.parallel("stop", "blocker")
+    claude.does("exit 1")
+    repo.parallel("run", "x", "--wait", ok=1)
+    tail = f"{HEADING}f:1: why?\n> "
+    assert claude.told.read_text().startswith(f"Look\n\n{tail}")
+    assert "--resume" in claude.lines[-1]
+    review(repo, "--comment", "f", "newer")
+    claude.does("date +%N > f; git commit -qam 2")
+    done = repo.parallel("run", "x", "--wait")
+    assert "○ with 2 comments of the review\n" in done.stderr
+    told = claude.told.read_text()
+    assert told.startswith(f"Look\n\n{tail}")
+    assert told.count("why?") == told.count("newer") == 1
+    assert [comment["run"] for comment in repo.json("review", "x")["comments"]] == [4, 4]
+    assert "no comments on x wait" in review(repo, "--comments")
+
+
+@pytest.mark.slow
+def test_a_new_prompt_takes_along_what_a_failed_run_was_told(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    review(repo, "--comment", "f:1", "why?")
+    claude.replays("claude-oauth-limit", change=False, code=0)
+    repo.parallel("run", "x", "--wait", ok=1)
+    claude.does("true")
+    repo.parallel("run", "x", "-m", "Now", "--wait")
+    assert claude.told.read_text().startswith(f"Now\n\n{HEADING}f:1: why?\n> 1\n")
+
+
+@pytest.mark.slow
 def test_a_conversation_that_never_began_is_not_gone_on_with(repo: Repo, claude: Agent) -> None:  # noqa: F811
     repo.parallel("config", "set", "runs.limit", "1")
     repo.parallel("start", "blocker", "--", "sleep", "300")
@@ -474,6 +516,25 @@ def test_a_conversation_that_never_began_is_not_gone_on_with(repo: Repo, claude:
     repo.parallel("stop", "x", "blocker")
     repo.parallel("run", "x", "-m", "Do it", "--wait", ok=1)
     assert "--session-id" in claude.lines[-1]
+
+
+@pytest.mark.slow
+def test_comments_of_a_lost_run_wait_again(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    review(repo, "--comment", "f:1", "why?")
+    claude.does("exec sleep 300")
+    repo.parallel("run", "x")
+    until(lambda: repo.task("x")["status"] == "running" and claude.told.read_text())
+    record = repo.state / "tasks" / "x" / "run-2.json"
+    os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+    until(lambda: repo.task("x")["status"] == "lost")
+    assert "why?" in review(repo, "--comments")
+    repo.parallel("stop", "x", ok=(0, 1))
+    claude.told.unlink()
+    claude.does("true")
+    repo.parallel("run", "x", "--wait")
+    assert "why?" in claude.told.read_text()
 
 
 @pytest.mark.slow

@@ -19,7 +19,9 @@ from git_parallel.trust import Trust
 
 
 class Wish(Struct, frozen=True):
-    """What the user asked to run; `words` is a command of their own."""
+    """What the user asked to run; `words` is a command of their own. `repeats`: the prompt is that
+    of the run before, which may say more now, and no follow-up.
+    """
 
     agent: str | None
     model: str | None
@@ -27,6 +29,7 @@ class Wish(Struct, frozen=True):
     prompt: bytes | None
     words: tuple[str, ...] | None
     interactive: bool = False
+    repeats: bool = False
 
 
 class Chosen(Struct, frozen=True):

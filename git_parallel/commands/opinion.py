@@ -99,15 +99,16 @@ def take_along(
     """What to run, and the comments that its prompt has now. A command that is told nothing else is
     no agent: the comments go on waiting.
     """
-    waiting = comments.waiting(folder)
+    waiting = comments.waiting(folder, idle=True)
     if not waiting or not _listens(folder, last, wish):
         return wish, ()
     task = folder.task()
     branch = repository.branches(f"refs/heads/{task.branch}").get(f"refs/heads/{task.branch}")
-    before = _asked(folder, last, wish)
-    prompt = comments.prompt_with(before, waiting, branch.tip if branch else None)
     words = output.count(len(waiting), "comment of the review", "comments of the review")
     output.tell(output.NOTHING, f"with {words}")
+    wish = _asked(folder, last, wish)
+    new = [c for c in waiting if not (wish.repeats and last and c.run == last.number)]
+    prompt = comments.prompt_with(wish.prompt, new, branch.tip if branch else None)
     return structs.replace(wish, prompt=prompt), waiting
 
 
@@ -119,12 +120,17 @@ def _listens(folder: TaskFolder, last: Run | None, wish: Wish) -> bool:
     return bool(wish.agent or last is None or last.agent or folder.prompt(last.number).exists())
 
 
-def _asked(folder: TaskFolder, last: Run | None, wish: Wish) -> bytes | None:
-    """What the user asks; another agent than before has to hear again what that one was asked."""
-    if wish.prompt is None and last and wish.agent not in (None, last.agent):
-        kept = folder.prompt(last.number)
-        return kept.read_bytes() if kept.exists() else None
-    return wish.prompt
+def _asked(folder: TaskFolder, last: Run | None, wish: Wish) -> Wish:
+    """What the user asks, the prompt of the run before again where that says nothing new: to
+    another agent than the one that heard it, and where it did not get through.
+    """
+    if wish.prompt is not None or last is None:
+        return wish
+    kept = folder.prompt(last.number)
+    heard = last.got_through and wish.agent in (None, last.agent)
+    if heard or not kept.exists():
+        return wish
+    return structs.replace(wish, prompt=kept.read_bytes(), repeats=True)
 
 
 def review_of(view: TaskView) -> str:

@@ -115,7 +115,7 @@ def _chosen(
     that ran last goes on with its conversation, where it can.
     """
     named = wish.agent or wish.model or wish.effort or wish.interactive
-    follows_up = wish.prompt is not None
+    follows_up = wish.prompt is not None and not wish.repeats
     if last and wish.agent is None and last.agent in loaded.config.agents:
         wish = structs.replace(wish, agent=last.agent if follows_up or named else None)
     before = folder.prompt(last.number) if last else None
