@@ -11,7 +11,7 @@ from git_parallel.errors import ParallelError, UsageError
 from git_parallel.records import find_record, write_record
 from git_parallel.repository import Repository
 from git_parallel.review import LOCK, span_of
-from git_parallel.task import now
+from git_parallel.task import Run, now
 from git_parallel.task_folder import TaskFolder
 from git_parallel.task_view import TaskView
 
@@ -74,6 +74,11 @@ def waiting(folder: TaskFolder, *, idle: bool = False) -> tuple[Comment, ...]:
     if alive and runs[-1:] and runs[-1].result is None:
         heard.add(runs[-1].number)
     return tuple(comment for comment in known if comment.run not in heard)
+
+
+def listener(folder: TaskFolder) -> Run | None:
+    """The newest run whose command was told anything, if there is one."""
+    return next((run for run in reversed(folder.runs()) if folder.hears(run)), None)
 
 
 def add(repository: Repository, folder: TaskFolder, new: Sequence[Comment]) -> None:

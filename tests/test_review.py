@@ -454,6 +454,33 @@ def test_a_command_that_is_told_nothing_takes_no_comments(repo: Repo) -> None:
 
 
 @pytest.mark.slow
+def test_a_command_after_an_agent_takes_no_comments(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    repo.parallel("run", "x", "--wait", "--", "true")
+    review(repo, "--comment", "f:1", "why?")
+    repo.parallel("run", "x", "--wait")
+    assert repo.task("x")["run"]["command"] == ["true"]
+    claude.does("true")
+    assert "why?" in review(repo, "--comments")
+    repo.parallel("run", "x", "-m", "Look", "--wait")
+    assert "--resume" in claude.lines[-1]
+    assert claude.told.read_text().startswith(f"Look\n\n{HEADING}f:1: why?\n")
+
+
+@pytest.mark.slow
+def test_a_command_of_ones_own_hears_its_own_prompt_alone(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    cat = ("--wait", "--", "sh", "-c", "cat > told")
+    repo.parallel("run", "x", "-m", "Look", *cat)
+    told = Path(repo.task("x")["path"]) / "told"
+    assert told.read_text().startswith("Look\n")
+    repo.parallel("run", "x", *cat)
+    assert told.read_text() == ""
+
+
+@pytest.mark.slow
 def test_comments_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -> None:  # noqa: F811
     mine(repo).commit("f", "1\n")
     review(repo, "--comment", "f:1", "why?")

@@ -31,6 +31,11 @@ class Wish(Struct, frozen=True):
     interactive: bool = False
     repeats: bool = False
 
+    @property
+    def names(self) -> bool:
+        """Whether it says which agent is to run, or how."""
+        return bool(self.agent or self.model or self.effort or self.interactive)
+
 
 class Chosen(Struct, frozen=True):
     """What is to run: a preset by its name, if it is one, its command line, and the conversation
