@@ -81,6 +81,20 @@ def listener(folder: TaskFolder) -> Run | None:
     return next((run for run in reversed(folder.runs()) if folder.hears(run)), None)
 
 
+def delivery(folder: TaskFolder, *, deaf: bool = False) -> str:
+    """The command by which the agent of a task hears the comments that wait: what ran last would
+    run again, and may be a command that is told nothing. `deaf`: such a one is about to run.
+    """
+    again = f"git parallel run {folder.task().name}"
+    last = folder.last_run()
+    if not deaf and (last is None or folder.hears(last)):
+        return again
+    told = listener(folder)
+    if told is None:
+        return f"{again} --agent NAME"
+    return f"{again} --agent {told.agent}" if told.agent else f"{again} -m TEXT"
+
+
 def add(repository: Repository, folder: TaskFolder, new: Sequence[Comment]) -> None:
     """Keep comments; raises ParallelError."""
     with repository.store.locked(name=LOCK):

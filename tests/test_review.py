@@ -446,7 +446,9 @@ def test_a_command_that_is_told_nothing_takes_no_comments(repo: Repo) -> None:
     review(repo, "--comment", "readme.txt:3", "why?")
     repo.parallel("run", "x", "--wait", "--", "true")
     repo.parallel("run", "x", "--wait")
-    assert "why?" in review(repo, "--comments")
+    told = review(repo, "--comments")
+    assert "why?" in told
+    assert told.endswith("↳ git parallel run x --agent NAME\n")
     repo.parallel("run", "x", "-m", "Look", "--wait", "--", "sh", "-c", "cat > told")
     told = (Path(repo.task("x")["path"]) / "told").read_text()
     assert told.startswith(f"Look\n\n{HEADING}readme.txt:3: why?\n> THREE\n")
@@ -459,10 +461,20 @@ def test_a_command_after_an_agent_takes_no_comments(repo: Repo, claude: Agent) -
     repo.parallel("start", "x", "-m", "Go", "--wait")
     repo.parallel("run", "x", "--wait", "--", "true")
     review(repo, "--comment", "f:1", "why?")
-    repo.parallel("run", "x", "--wait")
+    done = repo.parallel("run", "x", "--wait")
     assert repo.task("x")["run"]["command"] == ["true"]
+    hint = "git parallel run x --agent claude"
+    assert f"○ without 1 comment of the review ↳ {hint}\n" in done.stderr
+    assert f"↳ {hint}\n" in review(repo, "--comments")
+    assert f"✓ 2 comments wait for its agent ↳ {hint}\n" in review(repo, "--reject", "-m", "No")
+    assert f"you rejected it: {hint}, or" in repo.parallel("merge", "x", ok=1).stderr
     claude.does("true")
-    assert "why?" in review(repo, "--comments")
+    repo.parallel(*hint.split()[2:], "--wait")
+    assert "--resume" in claude.lines[-1]
+    assert claude.told.read_text().startswith(f"{HEADING}f:1: why?\n> 1\n\nNo\n\n\n---\n")
+    review(repo, "--comment", "f:1", "why?")
+    done = repo.parallel("run", "x", "--wait", "--", "true")
+    assert f"○ without 1 comment of the review ↳ {hint}\n" in done.stderr
     repo.parallel("run", "x", "-m", "Look", "--wait")
     assert "--resume" in claude.lines[-1]
     assert claude.told.read_text().startswith(f"Look\n\n{HEADING}f:1: why?\n")

@@ -67,7 +67,8 @@ def _tell(repository: Repository, view: TaskView, span: Span, said: Said) -> Non
             output.tell(output.WARNING, f"without {uncommitted} in {view.path}")
     if left:
         wait = "comment waits" if left == 1 else "comments wait"
-        output.tell(output.DONE, f"{left} {wait} for its agent", hint=f"git parallel run {name}")
+        hint = comments.delivery(view.folder)
+        output.tell(output.DONE, f"{left} {wait} for its agent", hint=hint)
     elif not said.verdict and said.drop is None:
         output.tell(output.NOTHING, f"nothing is said of {name}")
 
@@ -85,7 +86,7 @@ def show(view: TaskView) -> None:
             output.answer(output.printable(f"   {line}"))
         if comment.quote:
             output.answer(output.printable(f"   > {comment.quote}"))
-    output.tell(output.HINT, f"git parallel run {name}")
+    output.tell(output.HINT, comments.delivery(view.folder))
 
 
 def _line(comment: Comment) -> str:
@@ -100,12 +101,15 @@ def take_along(
     no agent: the comments go on waiting.
     """
     waiting = comments.waiting(folder, idle=True)
-    if not waiting or not _listens(folder, last, wish):
+    if not waiting:
         return wish, ()
+    words = output.count(len(waiting), "comment of the review", "comments of the review")
+    if not _listens(folder, last, wish):
+        output.tell(output.NOTHING, f"without {words}", hint=comments.delivery(folder, deaf=True))
+        return wish, ()
+    output.tell(output.NOTHING, f"with {words}")
     task = folder.task()
     branch = repository.branches(f"refs/heads/{task.branch}").get(f"refs/heads/{task.branch}")
-    words = output.count(len(waiting), "comment of the review", "comments of the review")
-    output.tell(output.NOTHING, f"with {words}")
     wish = _asked(folder, last, wish)
     new = [c for c in waiting if not (wish.repeats and last and c.run == last.number)]
     prompt = comments.prompt_with(wish.prompt, new, branch.tip if branch else None)
@@ -117,7 +121,7 @@ def _listens(folder: TaskFolder, last: Run | None, wish: Wish) -> bool:
         return True
     if wish.words:
         return False
-    return bool(wish.agent or last is None or last.agent or folder.prompt(last.number).exists())
+    return wish.names or last is None or folder.hears(last)
 
 
 def _asked(folder: TaskFolder, last: Run | None, wish: Wish) -> Wish:
