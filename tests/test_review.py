@@ -441,6 +441,26 @@ def test_another_agent_hears_what_the_first_one_was_asked(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("agent", ["gemini", "sh"])
+def test_what_begins_anew_hears_again_what_it_was_asked(
+    repo: Repo,
+    claude: Agent,  # noqa: F811
+    agent: str,
+) -> None:
+    gemini = Agent(repo.path.parent, "gemini")
+    gemini.does("date +%N > f; git add .; git commit -qm more")
+    words = ("--agent", "gemini") if agent == "gemini" else ("--", str(gemini.program))
+    repo.parallel("start", "x", "-m", "Go", "--wait", *words)
+    review(repo, "--comment", "f", "why?")
+    repo.parallel("run", "x", "--wait")
+    assert gemini.told.read_text().startswith(f"Go\n\n{HEADING}f: why?\n\n\n---\n")
+    review(repo, "--comment", "f", "more")
+    repo.parallel("run", "x", "--wait")
+    told = gemini.told.read_text().partition("\n\n\n---\n")[0]
+    assert told == f"Go\n\n{HEADING}f: why?\n\n{HEADING}f: more"
+
+
+@pytest.mark.slow
 def test_a_command_that_is_told_nothing_takes_no_comments(repo: Repo) -> None:
     repo.start("x", EDIT)
     review(repo, "--comment", "readme.txt:3", "why?")

@@ -69,6 +69,15 @@ def again(last: Run) -> Chosen:
     return Chosen(**{**known, "command": command, "session": session})
 
 
+def goes_on(loaded: Loaded, last: Run, wish: Wish) -> bool:
+    """Whether a follow-up goes on with the conversation of the run before."""
+    preset = loaded.config.agents.get(last.agent or "")
+    if preset is None or last.session is None or wish.agent not in (None, last.agent):
+        return False
+    row = preset.interactive if wish.interactive else preset
+    return bool(row and row.resume) and (last.resumed or last.started is not None)
+
+
 def choose(
     repository: Repository, loaded: Loaded, wish: Wish, *, session: str | None = None
 ) -> Chosen | None:

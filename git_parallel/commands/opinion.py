@@ -4,8 +4,9 @@ from msgspec import Struct, structs
 
 from git_parallel import comments, output, review
 from git_parallel.commands import editing
-from git_parallel.commands.choice import Wish
+from git_parallel.commands.choice import Wish, goes_on
 from git_parallel.comments import Comment
+from git_parallel.config import Loaded
 from git_parallel.errors import UsageError
 from git_parallel.records import Verdict
 from git_parallel.repository import Repository
@@ -95,7 +96,7 @@ def _line(comment: Comment) -> str:
 
 
 def take_along(
-    repository: Repository, folder: TaskFolder, last: Run | None, wish: Wish
+    repository: Repository, loaded: Loaded, folder: TaskFolder, last: Run | None, wish: Wish
 ) -> tuple[Wish, tuple[Comment, ...]]:
     """What to run, and the comments that its prompt has now. A command that is told nothing else is
     no agent: the comments go on waiting.
@@ -110,7 +111,7 @@ def take_along(
     output.tell(output.NOTHING, f"with {words}")
     task = folder.task()
     branch = repository.branches(f"refs/heads/{task.branch}").get(f"refs/heads/{task.branch}")
-    wish = _asked(folder, last, wish)
+    wish = _asked(loaded, folder, last, wish)
     new = [c for c in waiting if not (wish.repeats and last and c.run == last.number)]
     prompt = comments.prompt_with(wish.prompt, new, branch.tip if branch else None)
     return structs.replace(wish, prompt=prompt), waiting
@@ -124,15 +125,14 @@ def _listens(folder: TaskFolder, last: Run | None, wish: Wish) -> bool:
     return wish.names or last is None or folder.hears(last)
 
 
-def _asked(folder: TaskFolder, last: Run | None, wish: Wish) -> Wish:
-    """What the user asks, the prompt of the run before again where that says nothing new: to
-    another agent than the one that heard it, and where it did not get through.
+def _asked(loaded: Loaded, folder: TaskFolder, last: Run | None, wish: Wish) -> Wish:
+    """What the user asks. Where that is nothing new, the prompt of the run before again, but to
+    the agent that heard it and goes on with the conversation.
     """
     if wish.prompt is not None or last is None:
         return wish
     kept = folder.prompt(last.number)
-    heard = last.got_through and wish.agent in (None, last.agent)
-    if heard or not kept.exists():
+    if not kept.exists() or (last.got_through and goes_on(loaded, last, wish)):
         return wish
     return structs.replace(wish, prompt=kept.read_bytes(), repeats=True)
 

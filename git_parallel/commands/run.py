@@ -60,7 +60,7 @@ def command(
         _refuse_without_worktree(repository, record)
         last = folder.last_run()
         before = _before(folder, last, wish)
-        wish, told = opinion.take_along(repository, folder, before, wish)
+        wish, told = opinion.take_along(repository, loaded, folder, before, wish)
         chosen, prompt = _chosen(repository, loaded, folder, before, wish)
         number = last.number + 1 if last else 1
         run = chosen.run(number, bootstrap=not no_bootstrap)
@@ -135,7 +135,7 @@ def _chosen(
         return choice.again(last), wish.prompt
     session = None
     if last and last.agent == wish.agent and follows_up:
-        session = last.session if last.resumed or last.started else None
+        session = last.session if choice.goes_on(loaded, last, wish) else None
         model, effort = wish.model or last.model, wish.effort or last.effort
         wish = structs.replace(wish, model=model, effort=effort)
     chosen = choice.choose(repository, loaded, wish, session=session)
