@@ -4,7 +4,6 @@ A line of ours begins with `>`; whatever else stands there is a comment on the l
 it. A line of the new side has its number, so that it is found again in a form that was cut down.
 """
 
-import bisect
 import re
 from collections.abc import Iterator, Sequence
 
@@ -79,24 +78,36 @@ def _plain(path: str) -> str:
 def written(lines: Sequence[Line], text: str) -> list[tuple[Line, str]]:
     """The comments in a form that came back, each with the line of ours that it stands below.
 
-    Raises ParallelError where that line was changed, so that nobody knows which it was.
+    Raises ParallelError where one of our lines was changed: what was written there would be lost,
+    and nobody knows what stands below it.
     """
-    places = dict[str, list[int]]()
-    for index, line in enumerate(lines):
-        places.setdefault(line.text.rstrip(), []).append(index)
-    found = []
-    at, above, block = -1, "", list[str]()
-    for text_line in [*text.split("\n"), MARK]:
-        if not text_line.startswith(MARK):
-            block.append(text_line.removesuffix("\r"))
-            continue
-        known = places.get(above, [])
-        at = next(iter(known[bisect.bisect(known, at) :]), at)
-        if said := _trimmed(block):
-            if above and (at < 0 or lines[at].text.rstrip() != above):
-                raise ParallelError(f"this line of the form was changed: {above}")
-            found.append((lines[at] if above else Line(""), said))
-        above, block = text_line.rstrip(), []
+    above_all, *blocks = _blocks(text)
+    places = _places([line.text.rstrip() for line in lines], [ours for ours, _ in blocks])
+    found = [(Line(""), above_all[1])]
+    found += [(lines[at], said) for at, (_, said) in zip(places, blocks, strict=True)]
+    return [(line, said) for line, said in found if said]
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """The lines of ours in a text, each with what stands below it; first what stands above all."""
+    found = [("", list[str]())]
+    for line in text.split("\n"):
+        if line.startswith(MARK):
+            found.append((line.rstrip(), []))
+        else:
+            found[-1][1].append(line.removesuffix("\r"))
+    return [(ours, _trimmed(block)) for ours, block in found]
+
+
+def _places(texts: Sequence[str], kept: Sequence[str]) -> list[int]:
+    """Where the lines that were kept stand in the form, each behind the one before."""
+    found, at = [], -1
+    for text in kept:
+        try:
+            at = texts.index(text, at + 1)
+        except ValueError:
+            raise ParallelError(f"this line of the form was changed: {text}") from None
+        found.append(at)
     return found
 
 

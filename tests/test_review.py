@@ -780,6 +780,25 @@ def test_what_was_written_is_kept_where_its_line_is_unknown(wide: Repo) -> None:
     assert commented(wide) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("at = lines.index('>     6 +x')\nlines[at] += '  <- wrong'", ">     6 +x  <- wrong"),
+        ("below('>     6 +x', 'See:', '> a quote')", "> a quote"),
+        ("lines += ['>     6 +x']", ">     6 +x"),
+    ],
+)
+def test_what_was_written_onto_lines_of_the_form_is_kept(
+    wide: Repo, script: str, line: str
+) -> None:
+    told = review(wide, "--edit", ok=1, env=editor(wide, script))
+    assert told.startswith(f"✗ this line of the form was changed: {line}\n↳ what you wrote is in ")
+    (kept,) = (wide.state / "tasks" / "x").glob("review-*")
+    assert line in kept.read_text()
+    assert commented(wide) == []
+
+
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
