@@ -14,6 +14,7 @@ from git_parallel.errors import ParallelError
 MARK = ">"
 HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 SECTION = "diff --git "
+HEADER = f"{MARK} ==== "
 TYPE_CHANGED, TWO_NAMES = "T", "RC"
 GUTTER = 5
 
@@ -47,7 +48,7 @@ def lines_of(intro: Sequence[str], paths: Sequence[str], patch: str) -> list[Lin
     lines = [Line(f"{MARK} {text}".rstrip()) for text in intro]
     sections = re.split(rf"^(?={SECTION})", patch, flags=re.MULTILINE)[1:]
     for path, section in zip(paths, sections, strict=True):
-        lines += [Line(MARK), Line(f"{MARK} ==== {_plain(path)}", path)]
+        lines += [Line(MARK), Line(f"{HEADER}{_plain(path)}", path)]
         lines += _section(path, section.removesuffix("\n").split("\n"))
     return lines
 
@@ -79,13 +80,29 @@ def written(lines: Sequence[Line], text: str) -> list[tuple[Line, str]]:
     """The comments in a form that came back, each with the line of ours that it stands below.
 
     Raises ParallelError where one of our lines was changed: what was written there would be lost,
-    and nobody knows what stands below it.
+    and nobody knows what stands below it; and where so many are gone that it could be several.
     """
     above_all, *blocks = _blocks(text)
-    places = _places([line.text.rstrip() for line in lines], [ours for ours, _ in blocks])
-    found = [(Line(""), above_all[1])]
-    found += [(lines[at], said) for at, (_, said) in zip(places, blocks, strict=True)]
+    texts, kept = [line.text.rstrip() for line in lines], [ours for ours, _ in blocks]
+    first = _places(texts, kept)
+    last = [len(lines) - 1 - at for at in reversed(_places(texts[::-1], kept[::-1]))]
+    found, file = [(Line(""), above_all[1])], None
+    for (ours, said), low, high in zip(blocks, first, last, strict=True):
+        if ours.startswith(HEADER):
+            file = lines[low].path if low == high else None
+        if said:
+            meant = [lines[at] for at in range(low, high + 1) if texts[at] == ours]
+            found.append((_only(meant, file), said))
     return [(line, said) for line, said in found if said]
+
+
+def _only(meant: Sequence[Line], file: str | None) -> Line:
+    """The line that is meant, which stands in the file whose header is above it, if it can."""
+    there = [line for line in meant if line.path == file] or meant
+    if any(line != there[0] for line in there):
+        words = "this line stands several times in the form, keep what stands above it there"
+        raise ParallelError(f"{words}: {there[0].text}")
+    return there[0]
 
 
 def _blocks(text: str) -> list[tuple[str, str]]:

@@ -830,6 +830,38 @@ def test_a_line_is_found_behind_the_one_before() -> None:
     assert (said, above.line, rest[0][0].line, rest[0][1]) == ("first", None, 1, "second")
 
 
+TWICE = "".join(
+    f"diff --git a/{name} b/{name}\n--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,3 @@\n+1\n+2\n+3\n"
+    for name in ("p1", "p2")
+)
+
+
+@pytest.mark.parametrize(
+    ("kept", "path"),
+    [
+        ([">     3 +3"], None),
+        (["> ==== p1", ">     3 +3"], "p1"),
+        (["> ==== p2", ">     3 +3"], "p2"),
+        ([">     3 +3", "> ==== p2"], "p1"),
+        ([">     1 +1", ">     3 +3"], None),
+        ([">     3 +3", ">     3 +3"], "p2"),
+        (["> ==== p1", ">     3 +3", "> ==== p2", ">     3 +3"], "p2"),
+    ],
+)
+def test_a_line_of_a_form_that_was_cut_down_is_found_or_refused(
+    kept: list[str], path: str | None
+) -> None:
+    lines = form.lines_of(["Hello"], ["p1", "p2"], TWICE)
+    at = len(kept) - kept[::-1].index(">     3 +3")
+    text = "\n".join([*kept[:at], "about it", *kept[at:]])
+    if path is None:
+        with pytest.raises(ParallelError, match="this line stands several times in the form"):
+            form.written(lines, text)
+    else:
+        ((line, said),) = form.written(lines, text)
+        assert (line.path, line.line, said) == (path, 3, "about it")
+
+
 # What can go wrong.
 
 
