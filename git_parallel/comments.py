@@ -7,7 +7,7 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
-from git_parallel.errors import ParallelError, UsageError
+from git_parallel.errors import ParallelError, UnsafeError, UsageError
 from git_parallel.records import find_record, write_record
 from git_parallel.repository import Repository
 from git_parallel.review import LOCK, span_of
@@ -98,7 +98,16 @@ def delivery(folder: TaskFolder, *, deaf: bool = False) -> str:
 def add(repository: Repository, folder: TaskFolder, new: Sequence[Comment]) -> None:
     """Keep comments; raises ParallelError."""
     with repository.store.locked(name=LOCK):
-        write_record(folder.path / FILE, Comments((*load(folder), *new)))
+        try:
+            write_record(folder.path / FILE, Comments((*load(folder), *new)))
+        except FileNotFoundError as error:
+            raise moved_away(folder) from error
+
+
+def moved_away(folder: TaskFolder) -> UnsafeError:
+    """The error where a task is no more that somebody says something of."""
+    words = f"`{folder.slug}` was moved away meanwhile"
+    return UnsafeError(words, hint=f"git parallel undo {folder.slug}")
 
 
 def drop(repository: Repository, folder: TaskFolder, number: int) -> Comment:

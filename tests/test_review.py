@@ -804,6 +804,7 @@ def test_what_was_written_onto_lines_of_the_form_is_kept(
     [
         ("true", 0, "○ nothing is said of x\n"),
         ("false", 1, "✗ the editor failed: false\n↳ git var GIT_EDITOR\n"),
+        ("rm", 1, "✗ the editor left no file: rm\n↳ git var GIT_EDITOR\n"),
     ],
 )
 def test_nothing_written_nothing_kept(
@@ -813,6 +814,30 @@ def test_nothing_written_nothing_kept(
     assert sorted(p.name for p in (repo.state / "tasks" / "x").glob("re*")) == (
         ["reviewed.json"] if code == 0 else []
     )
+
+
+@pytest.mark.slow
+def test_what_was_written_of_a_task_that_is_removed_meanwhile_is_in_the_trash(
+    repo: Repo, task: Repo
+) -> None:
+    env = editor(repo, "below('>     3 +THREE', 'why?')")
+    env = {"GIT_EDITOR": f'f() {{ {env["GIT_EDITOR"]} "$1"; git parallel remove x; }}; f'}
+    told = review(repo, "--edit", ok=1, env=env)
+    assert "✗ `x` was moved away meanwhile\n↳ what you wrote is in " in told
+    (kept,) = repo.state.glob("trash/x-*/task/review-*")
+    assert told.endswith(f"{kept}\n")
+    assert "why?\n" in kept.read_text()
+
+
+@pytest.mark.slow
+def test_what_was_written_is_kept_where_comments_can_not_be(repo: Repo, task: Repo) -> None:
+    file = repo.state / "tasks" / "x" / "comments.json"
+    env = editor(repo, f"below('>     3 +THREE', 'why?')\nopen({str(file)!r}, 'w').write('x')")
+    told = review(repo, "--edit", ok=1, env=env)
+    assert f"✗ {file} can't be read: " in told
+    (kept,) = file.parent.glob("review-*")
+    assert f"↳ what you wrote is in {kept}\n" in told
+    assert "why?\n" in kept.read_text()
 
 
 def test_the_editor_is_the_one_of_git(repo: Repo, task: Repo) -> None:

@@ -1,5 +1,7 @@
 """What a person says of a task: a verdict, comments; and how the agent gets to hear of them."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 from msgspec import Struct, structs
 
 from git_parallel import comments, output, review
@@ -45,10 +47,13 @@ def keep(repository: Repository, view: TaskView, said: Said) -> None:
     if said.drop is not None:
         gone = comments.drop(repository, view.folder, said.drop)
         output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
-    if said.edit:  # last: whatever is refused before this takes nothing with it that was written
-        new += editing.comments_on(repository, view, span)
-    if new:
-        comments.add(repository, view.folder, new)
+    # Last: whatever is refused before this takes nothing with it that was written.
+    edited: AbstractContextManager[list[Comment]] = nullcontext([])
+    if said.edit:
+        edited = editing.comments_on(repository, view, span)
+    with edited as written:
+        if new := [*new, *written]:
+            comments.add(repository, view.folder, new)
     if rejected and not comments.waiting(view.folder):
         raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
     if said.verdict:
