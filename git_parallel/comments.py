@@ -110,16 +110,19 @@ def moved_away(folder: TaskFolder) -> UnsafeError:
     return UnsafeError(words, hint=f"git parallel undo {folder.slug}")
 
 
-def drop(repository: Repository, folder: TaskFolder, number: int) -> Comment:
-    """Forget the n-th of those that wait, counted from 1; raises ParallelError."""
+def nth(folder: TaskFolder, number: int) -> Comment:
+    """The n-th of those that wait, counted from 1; raises ParallelError."""
+    left = waiting(folder)
+    if not 1 <= number <= len(left):
+        raise ParallelError(f"there is no comment {number} that waits")
+    return left[number - 1]
+
+
+def drop(repository: Repository, folder: TaskFolder, gone: Comment) -> None:
+    """Forget a comment; raises ParallelError."""
     with repository.store.locked(name=LOCK):
-        left = waiting(folder)
-        if not 1 <= number <= len(left):
-            raise ParallelError(f"there is no comment {number} that waits")
-        gone = left[number - 1]
         kept = tuple(comment for comment in load(folder) if comment != gone)
         write_record(folder.path / FILE, Comments(kept))
-    return gone
 
 
 def sent(repository: Repository, folder: TaskFolder, told: Sequence[Comment], number: int) -> None:

@@ -603,6 +603,7 @@ def test_takes_a_comment_back(repo: Repo, task: Repo) -> None:
         "✓ taken back: readme.txt:1: one\n✓ 1 comment waits for its agent ↳ git parallel run x\n"
     )
     assert "there is no comment 2 that waits" in review(repo, "--drop", "2", ok=1)
+    assert "say what is wrong with it" in review(repo, "--drop", "1", "--reject", ok=2)
     assert review(repo, "--comments").startswith("1  readme.txt:2: two\n   > two\n")
 
 

@@ -1,5 +1,6 @@
 """What a person says of a task: a verdict, comments; and how the agent gets to hear of them."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from msgspec import Struct, structs
@@ -44,22 +45,30 @@ def keep(repository: Repository, view: TaskView, said: Said) -> None:
         new.append(comments.whole(span.tip, said.text))
     if said.verdict:
         review.refuse_unseen(view, span)
-    if said.drop is not None:
-        gone = comments.drop(repository, view.folder, said.drop)
-        output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
+    gone = comments.nth(view.folder, said.drop) if said.drop is not None else None
     # Last: whatever is refused before this takes nothing with it that was written.
     edited: AbstractContextManager[list[Comment]] = nullcontext([])
     if said.edit:
         edited = editing.comments_on(repository, view, span)
     with edited as written:
-        if new := [*new, *written]:
-            comments.add(repository, view.folder, new)
-    if rejected and not comments.waiting(view.folder):
-        raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
+        new += written
+        if rejected and not new and set(comments.waiting(view.folder)) <= {gone}:
+            raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
+        _change(repository, view.folder, gone, new)
     if said.verdict:
         review.judge(repository, view, span, Verdict(said.verdict), said.text or "")
     view.folder.seen()
     _tell(repository, view, span, said)
+
+
+def _change(
+    repository: Repository, folder: TaskFolder, gone: Comment | None, new: Sequence[Comment]
+) -> None:
+    if gone:
+        comments.drop(repository, folder, gone)
+        output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
+    if new:
+        comments.add(repository, folder, new)
 
 
 def _tell(repository: Repository, view: TaskView, span: Span, said: Said) -> None:
