@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -179,16 +180,34 @@ def _found(
             return path, line  # a file that the task deleted can be spoken of, too
         if _entry(repository, view.tip or "", path):
             return path, line
+    for path, line in readings:
+        if path in changed:
+            raise _gone(repository, view, path, line)
     raise ParallelError(
-        f"`{view.task.name}` has no file {shown(readings[0][0])}",
+        f"`{view.task.name}` has no file {shown(readings[0][0])} (paths count from the top)",
         hint=f"git parallel review {view.task.name} --files",
     )
+
+
+def _gone(repository: Repository, view: TaskView, path: str, line: int | None) -> ParallelError:
+    """The error for a line of a file that a task deleted or renamed."""
+    name, span = view.task.name, span_of(view)
+    renamed = ("diff-tree", "-r", "-M", "--diff-filter=R", "--name-status", "-z")
+    fields = repository.git.fields(*renamed, span.fork, span.tip)
+    names = dict(zip(fields[1::3], fields[2::3], strict=True))
+    if new := names.get(path):
+        place = shlex.quote(f"{shown(new)}:{line}")
+        hint = f"git parallel review {name} --comment {place} TEXT"
+        return ParallelError(f"`{name}` renamed {shown(path)} to {shown(new)}", hint=hint)
+    hint = f"git parallel review {name} --edit"
+    return ParallelError(f"`{name}` deleted {shown(path)}, it has no lines now", hint=hint)
 
 
 def _entry(repository: Repository, tip: str, path: str) -> tuple[str, str] | None:
     """The type and the id of what stands at a path of a commit, unless that is a folder."""
     git = repository.git.at(repository.git.folder, GIT_LITERAL_PATHSPECS="1")
-    for field in git.fields("ls-tree", "-z", "--full-tree", tip, "--", path) if path else ():
+    outside = not path or "\0" in path or path.startswith("/") or ".." in path.split("/")
+    for field in () if outside else git.fields("ls-tree", "-z", "--full-tree", tip, "--", path):
         head, _, name = field.partition("\t")
         _mode, kind, object_id = head.split(" ")
         if name == path and kind in (BLOB, SUBMODULE):

@@ -608,7 +608,11 @@ def test_takes_a_comment_back(repo: Repo, task: Repo) -> None:
 
 
 WRONG_PLACES = [
-    ("nosuch:1", "x", "`x` has no file nosuch\n↳ git parallel review x --files"),
+    (
+        "nosuch:1",
+        "x",
+        "`x` has no file nosuch (paths count from the top)\n↳ git parallel review x --files",
+    ),
     ("nosuch", "x", "`x` has no file nosuch"),
     ("", "x", "`x` has no file "),
     ("d", "x", "`x` has no file d"),
@@ -620,13 +624,23 @@ WRONG_PLACES = [
     ("*:1", "x", "`x` has no file *"),
     ("readme.txt:1", " \n", "a comment needs a text"),
     ("readme.txt:1", os.fsdecode(b"\xff"), "a comment has to be UTF-8"),
-    ("gone:1", "x", "`x` has no file gone"),
+    ("gone:1", "x", "`x` deleted gone, it has no lines now\n↳ git parallel review x --edit"),
+    (
+        "old:3",
+        "x",
+        "`x` renamed old to new name\n↳ git parallel review x --comment 'new name:3' TEXT",
+    ),
+    ("/readme.txt:3", "x", "`x` has no file /readme.txt (paths count from the top)"),
+    ("../readme.txt:3", "x", "`x` has no file ../readme.txt (paths count from the top)"),
+    ('"a\\000b":1', "x", '`x` has no file "a\\000b" (paths count from the top)'),
 ]
 
 
 def test_a_comment_needs_a_place_that_exists(repo: Repo) -> None:
-    repo.commit("gone", "1\n")
+    repo.commit("gone", "gone\n")
+    repo.commit("old", "".join(f"{n}\n" for n in range(9)))
     task = mine(repo)
+    task.git("mv", "old", "new name")
     for name, text in (("d/f", "1\n"), ("empty", ""), ("binary", "a\0b\n")):
         task.write(name, text)
     task.git("rm", "--quiet", "gone")
