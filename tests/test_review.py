@@ -961,6 +961,10 @@ def test_refuses_what_makes_no_sense(repo: Repo, task: Repo) -> None:
         ("x --reject", "say what is wrong with it"),
         ("x --accept --stat", "one thing at a time"),
         ("x --files --json", "one thing at a time"),
+        ("x --stat --files", "one thing at a time"),
+        ("x --accept --reject -m no", "--accept and --reject can't be used together"),
+        ("x --comment readme.txt:1 --accept", "a text is missing before --accept"),
+        ("x --reject -m --edit", "a text is missing before --edit"),
     ):
         assert told in repo.parallel("review", *line.split(), ok=2).stderr
     assert "review" not in repo.task("x")
