@@ -358,6 +358,12 @@ def test_what_is_not_committed_is_not_accepted(repo: Repo, task: Repo) -> None:
 
 
 @pytest.mark.slow
+def test_what_has_no_commits_is_not_said_to_merge(repo: Repo) -> None:
+    tip = mine(repo).git("rev-parse", "--short", "HEAD")
+    assert review(repo, "--accept") == f"✓ x accepted at {tip}\n"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("other_tip", [True, False])
 def test_a_rejected_tip_does_not_merge(repo: Repo, task: Repo, *, other_tip: bool) -> None:
     tip = task.git("rev-parse", "--short", "HEAD")

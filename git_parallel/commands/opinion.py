@@ -76,7 +76,8 @@ def _tell(repository: Repository, view: TaskView, span: Span, said: Said) -> Non
     if said.verdict:
         words = f"{name} {said.verdict} at {repository.short(span.tip)}"
         accepted = said.verdict == Verdict.ACCEPTED
-        output.tell(output.DONE, words, hint=f"git parallel merge {name}" if accepted else "")
+        merges = accepted and span.fork != span.tip
+        output.tell(output.DONE, words, hint=f"git parallel merge {name}" if merges else "")
         if accepted and view.dirty:
             uncommitted = output.count(view.dirty, "uncommitted path")
             output.tell(output.WARNING, f"without {uncommitted} in {view.path}")
