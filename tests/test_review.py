@@ -566,10 +566,15 @@ def test_a_new_prompt_takes_along_what_a_failed_run_was_told(repo: Repo, claude:
     repo.parallel("start", "x", "-m", "Go", "--wait")
     review(repo, "--comment", "f:1", "why?")
     claude.replays("claude-oauth-limit", change=False, code=0)
+    review(repo, "--comment", "f", "good")
     repo.parallel("run", "x", "--wait", ok=1)
+    hint = "git parallel run x -m TEXT"
+    assert f"▲ the prompt of run 2 has it still ↳ {hint}\n" in review(repo, "--drop", "2")
     claude.does("true")
     repo.parallel("run", "x", "-m", "Now", "--wait")
-    assert claude.told.read_text().startswith(f"Now\n\n{HEADING}f:1: why?\n> 1\n")
+    told = claude.told.read_text()
+    assert told.startswith(f"Now\n\n{HEADING}f:1: why?\n> 1\n")
+    assert "good" not in told
 
 
 @pytest.mark.slow

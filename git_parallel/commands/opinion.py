@@ -67,6 +67,9 @@ def _change(
     if gone:
         comments.drop(repository, folder, gone)
         output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
+        if gone.run:
+            hint = f"git parallel run {folder.task().name} -m TEXT"
+            output.tell(output.WARNING, f"the prompt of run {gone.run} has it still", hint=hint)
     if new:
         comments.add(repository, folder, new)
 
