@@ -578,6 +578,22 @@ def test_a_new_prompt_takes_along_what_a_failed_run_was_told(repo: Repo, claude:
 
 
 @pytest.mark.slow
+def test_comments_on_what_a_stopped_agent_did_go_on_with_its_conversation(
+    repo: Repo,
+    claude: Agent,  # noqa: F811
+) -> None:
+    claude.does("echo 1 > f; git add .; git commit -qm more; exec sleep 300")
+    repo.parallel("start", "x", "-m", "Go")
+    until(lambda: repo.git("log", "main..parallel/x"))
+    repo.parallel("stop", "x")
+    review(repo, "--comment", "f:1", "why?")
+    claude.does("true")
+    repo.parallel("run", "x", "--wait")
+    assert "--resume" in claude.lines[-1]
+    assert claude.told.read_text().startswith(f"{HEADING}f:1: why?\n> 1\n")
+
+
+@pytest.mark.slow
 def test_a_conversation_that_never_began_is_not_gone_on_with(repo: Repo, claude: Agent) -> None:  # noqa: F811
     repo.parallel("config", "set", "runs.limit", "1")
     repo.parallel("start", "blocker", "--", "sleep", "300")

@@ -72,10 +72,10 @@ def again(last: Run) -> Chosen:
 def goes_on(loaded: Loaded, last: Run, wish: Wish) -> bool:
     """Whether a follow-up goes on with the conversation of the run before."""
     preset = loaded.config.agents.get(last.agent or "")
-    if preset is None or last.session is None or wish.agent not in (None, last.agent):
+    if preset is None or wish.agent not in (None, last.agent):
         return False
     row = preset.interactive if wish.interactive else preset
-    return bool(row and row.resume) and (last.resumed or last.started is not None)
+    return bool(row and row.resume) and last.has_conversation
 
 
 def choose(

@@ -129,9 +129,10 @@ def take_along(
     output.tell(output.NOTHING, f"with {words}")
     task = folder.task()
     branch = repository.branches(f"refs/heads/{task.branch}").get(f"refs/heads/{task.branch}")
-    wish = _asked(loaded, folder, last, wish)
-    new = [c for c in waiting if not (wish.repeats and last and c.run == last.number)]
-    prompt = comments.prompt_with(wish.prompt, new, branch.tip if branch else None)
+    new = [c for c in waiting if last is None or c.run != last.number]
+    wish = _asked(loaded, folder, last, wish, missed=len(new) < len(waiting))
+    told = new if wish.repeats else waiting
+    prompt = comments.prompt_with(wish.prompt, told, branch.tip if branch else None)
     return structs.replace(wish, prompt=prompt), waiting
 
 
@@ -143,14 +144,16 @@ def _listens(folder: TaskFolder, last: Run | None, wish: Wish) -> bool:
     return wish.names or last is None or folder.hears(last)
 
 
-def _asked(loaded: Loaded, folder: TaskFolder, last: Run | None, wish: Wish) -> Wish:
-    """What the user asks. Where that is nothing new, the prompt of the run before again, but to
-    the agent that heard it and goes on with the conversation.
+def _asked(
+    loaded: Loaded, folder: TaskFolder, last: Run | None, wish: Wish, *, missed: bool
+) -> Wish:
+    """What the user asks. Where that is nothing new, the prompt of the run before again, but to an
+    agent that goes on with the conversation, unless it `missed` comments of that prompt.
     """
     if wish.prompt is not None or last is None:
         return wish
     kept = folder.prompt(last.number)
-    if not kept.exists() or (last.got_through and goes_on(loaded, last, wish)):
+    if not kept.exists() or (goes_on(loaded, last, wish) and not missed):
         return wish
     return structs.replace(wish, prompt=kept.read_bytes(), repeats=True)
 
