@@ -2,16 +2,17 @@
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from datetime import datetime
 
 from msgspec import Struct, structs
 
-from git_parallel.errors import ParallelError, UsageError
+from git_parallel.errors import ParallelError, UnsafeError, UsageError
 from git_parallel.records import find_record, write_record
 from git_parallel.repository import Repository
 from git_parallel.review import LOCK, span_of
-from git_parallel.task import now
+from git_parallel.task import Run, now
 from git_parallel.task_folder import TaskFolder
 from git_parallel.task_view import TaskView
 
@@ -27,8 +28,8 @@ BLOB, SUBMODULE = "blob", "commit"
 
 class Comment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One comment on a tip: on a line of a file as it is there, on a file, or on all of it. `quote`
-    is the line; with a minus before it, one that was removed there. `run` is the one whose agent
-    was told.
+    is the line; with a minus before it, one that was removed there. `run` is the last one that has
+    it in its prompt.
     """
 
     tip: str
@@ -60,31 +61,73 @@ def load(folder: TaskFolder) -> tuple[Comment, ...]:
     return found.comments if found else ()
 
 
-def waiting(folder: TaskFolder) -> tuple[Comment, ...]:
-    """The comments that no agent was told yet; raises ParallelError."""
-    return tuple(comment for comment in load(folder) if comment.run is None)
+def waiting(folder: TaskFolder, *, idle: bool = False) -> tuple[Comment, ...]:
+    """The comments that no agent was told yet: no run has them in its prompt, or it ended before
+    its command got through. `idle`: who asks holds the task, so no run of it is under way. Raises
+    ParallelError.
+    """
+    alive = not idle and folder.alive  # first: a run that ends meanwhile is not one that was lost
+    known = load(folder)
+    if not any(comment.run for comment in known):
+        return known
+    runs = folder.runs()
+    heard = {run.number for run in runs if run.got_through}
+    if alive and runs[-1:] and runs[-1].result is None:
+        heard.add(runs[-1].number)
+    return tuple(comment for comment in known if comment.run not in heard)
+
+
+def listener(folder: TaskFolder) -> Run | None:
+    """The newest run whose command was told anything, if there is one."""
+    return next((run for run in reversed(folder.runs()) if folder.hears(run)), None)
+
+
+def delivery(folder: TaskFolder, *, deaf: bool = False) -> str:
+    """The command by which the agent of a task hears the comments that wait: what ran last would
+    run again, and may be a command that is told nothing. `deaf`: such a one is about to run.
+    """
+    again = f"git parallel run {folder.task().name}"
+    last = folder.last_run()
+    if not deaf and (last is None or folder.hears(last)):
+        return again
+    told = listener(folder)
+    if told is None:
+        return f"{again} --agent NAME"
+    return f"{again} --agent {told.agent}" if told.agent else f"{again} -m TEXT"
 
 
 def add(repository: Repository, folder: TaskFolder, new: Sequence[Comment]) -> None:
     """Keep comments; raises ParallelError."""
     with repository.store.locked(name=LOCK):
-        write_record(folder.path / FILE, Comments((*load(folder), *new)))
+        try:
+            write_record(folder.path / FILE, Comments((*load(folder), *new)))
+        except FileNotFoundError as error:
+            raise moved_away(folder) from error
 
 
-def drop(repository: Repository, folder: TaskFolder, number: int) -> Comment:
-    """Forget the n-th of those that wait, counted from 1; raises ParallelError."""
+def moved_away(folder: TaskFolder) -> UnsafeError:
+    """The error where a task is no more that somebody says something of."""
+    words = f"`{folder.slug}` was moved away meanwhile"
+    return UnsafeError(words, hint=f"git parallel undo {folder.slug}")
+
+
+def nth(folder: TaskFolder, number: int) -> Comment:
+    """The n-th of those that wait, counted from 1; raises ParallelError."""
+    left = waiting(folder)
+    if not 1 <= number <= len(left):
+        raise ParallelError(f"there is no comment {number} that waits")
+    return left[number - 1]
+
+
+def drop(repository: Repository, folder: TaskFolder, gone: Comment) -> None:
+    """Forget a comment; raises ParallelError."""
     with repository.store.locked(name=LOCK):
-        left = waiting(folder)
-        if not 1 <= number <= len(left):
-            raise ParallelError(f"there is no comment {number} that waits")
-        gone = left[number - 1]
         kept = tuple(comment for comment in load(folder) if comment != gone)
         write_record(folder.path / FILE, Comments(kept))
-    return gone
 
 
 def sent(repository: Repository, folder: TaskFolder, told: Sequence[Comment], number: int) -> None:
-    """Keep that the agent of a run was told comments; others may have come meanwhile."""
+    """Keep that comments are in the prompt of a run; others may have come meanwhile."""
     if not told:
         return
     with repository.store.locked(name=LOCK):
@@ -137,16 +180,34 @@ def _found(
             return path, line  # a file that the task deleted can be spoken of, too
         if _entry(repository, view.tip or "", path):
             return path, line
+    for path, line in readings:
+        if path in changed:
+            raise _gone(repository, view, path, line)
     raise ParallelError(
-        f"`{view.task.name}` has no file {shown(readings[0][0])}",
+        f"`{view.task.name}` has no file {shown(readings[0][0])} (paths count from the top)",
         hint=f"git parallel review {view.task.name} --files",
     )
+
+
+def _gone(repository: Repository, view: TaskView, path: str, line: int | None) -> ParallelError:
+    """The error for a line of a file that a task deleted or renamed."""
+    name, span = view.task.name, span_of(view)
+    renamed = ("diff-tree", "-r", "-M", "--diff-filter=R", "--name-status", "-z")
+    fields = repository.git.fields(*renamed, span.fork, span.tip)
+    names = dict(zip(fields[1::3], fields[2::3], strict=True))
+    if new := names.get(path):
+        place = shlex.quote(f"{shown(new)}:{line}")
+        hint = f"git parallel review {name} --comment {place} TEXT"
+        return ParallelError(f"`{name}` renamed {shown(path)} to {shown(new)}", hint=hint)
+    hint = f"git parallel review {name} --edit"
+    return ParallelError(f"`{name}` deleted {shown(path)}, it has no lines now", hint=hint)
 
 
 def _entry(repository: Repository, tip: str, path: str) -> tuple[str, str] | None:
     """The type and the id of what stands at a path of a commit, unless that is a folder."""
     git = repository.git.at(repository.git.folder, GIT_LITERAL_PATHSPECS="1")
-    for field in git.fields("ls-tree", "-z", "--full-tree", tip, "--", path) if path else ():
+    outside = not path or "\0" in path or path.startswith("/") or ".." in path.split("/")
+    for field in () if outside else git.fields("ls-tree", "-z", "--full-tree", tip, "--", path):
         head, _, name = field.partition("\t")
         _mode, kind, object_id = head.split(" ")
         if name == path and kind in (BLOB, SUBMODULE):
@@ -168,9 +229,11 @@ def _line(repository: Repository, tip: str, path: str, line: int) -> str:
 
 
 def prompt_with(before: bytes | None, told: Sequence[Comment], tip: str | None) -> bytes:
-    """What to tell an agent: what the user asks of it, byte for byte, and then the comments; those
-    on another commit than its tip say so.
+    """What to tell an agent: what the user asks of it, byte for byte, and then the comments, if
+    there are any; those on another commit than its tip say so.
     """
+    if before and not told:
+        return before
     blocks = [_block(comment, tip) for comment in told]
     text = "\n\n".join([HEADING, *blocks]).encode() + b"\n"
     if not before:

@@ -4,7 +4,6 @@ A line of ours begins with `>`; whatever else stands there is a comment on the l
 it. A line of the new side has its number, so that it is found again in a form that was cut down.
 """
 
-import bisect
 import re
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +14,7 @@ from git_parallel.errors import ParallelError
 MARK = ">"
 HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 SECTION = "diff --git "
+HEADER = f"{MARK} ==== "
 TYPE_CHANGED, TWO_NAMES = "T", "RC"
 GUTTER = 5
 
@@ -48,7 +48,7 @@ def lines_of(intro: Sequence[str], paths: Sequence[str], patch: str) -> list[Lin
     lines = [Line(f"{MARK} {text}".rstrip()) for text in intro]
     sections = re.split(rf"^(?={SECTION})", patch, flags=re.MULTILINE)[1:]
     for path, section in zip(paths, sections, strict=True):
-        lines += [Line(MARK), Line(f"{MARK} ==== {_plain(path)}", path)]
+        lines += [Line(MARK), Line(f"{HEADER}{_plain(path)}", path)]
         lines += _section(path, section.removesuffix("\n").split("\n"))
     return lines
 
@@ -79,24 +79,52 @@ def _plain(path: str) -> str:
 def written(lines: Sequence[Line], text: str) -> list[tuple[Line, str]]:
     """The comments in a form that came back, each with the line of ours that it stands below.
 
-    Raises ParallelError where that line was changed, so that nobody knows which it was.
+    Raises ParallelError where one of our lines was changed: what was written there would be lost,
+    and nobody knows what stands below it; and where so many are gone that it could be several.
     """
-    places = dict[str, list[int]]()
-    for index, line in enumerate(lines):
-        places.setdefault(line.text.rstrip(), []).append(index)
-    found = []
-    at, above, block = -1, "", list[str]()
-    for text_line in [*text.split("\n"), MARK]:
-        if not text_line.startswith(MARK):
-            block.append(text_line.removesuffix("\r"))
-            continue
-        known = places.get(above, [])
-        at = next(iter(known[bisect.bisect(known, at) :]), at)
-        if said := _trimmed(block):
-            if above and (at < 0 or lines[at].text.rstrip() != above):
-                raise ParallelError(f"this line of the form was changed: {above}")
-            found.append((lines[at] if above else Line(""), said))
-        above, block = text_line.rstrip(), []
+    above_all, *blocks = _blocks(text)
+    texts, kept = [line.text.rstrip() for line in lines], [ours for ours, _ in blocks]
+    first = _places(texts, kept)
+    last = [len(lines) - 1 - at for at in reversed(_places(texts[::-1], kept[::-1]))]
+    found, file = [(Line(""), above_all[1])], None
+    for (ours, said), low, high in zip(blocks, first, last, strict=True):
+        if ours.startswith(HEADER):
+            file = lines[low].path if low == high else None
+        if said:
+            meant = [lines[at] for at in range(low, high + 1) if texts[at] == ours]
+            found.append((_only(meant, file), said))
+    return [(line, said) for line, said in found if said]
+
+
+def _only(meant: Sequence[Line], file: str | None) -> Line:
+    """The line that is meant, which stands in the file whose header is above it, if it can."""
+    there = [line for line in meant if line.path == file] or meant
+    if any(line != there[0] for line in there):
+        words = "this line stands several times in the form, keep what stands above it there"
+        raise ParallelError(f"{words}: {there[0].text}")
+    return there[0]
+
+
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """The lines of ours in a text, each with what stands below it; first what stands above all."""
+    found = [("", list[str]())]
+    for line in text.split("\n"):
+        if line.startswith(MARK):
+            found.append((line.rstrip(), []))
+        else:
+            found[-1][1].append(line.removesuffix("\r"))
+    return [(ours, _trimmed(block)) for ours, block in found]
+
+
+def _places(texts: Sequence[str], kept: Sequence[str]) -> list[int]:
+    """Where the lines that were kept stand in the form, each behind the one before."""
+    found, at = [], -1
+    for text in kept:
+        try:
+            at = texts.index(text, at + 1)
+        except ValueError:
+            raise ParallelError(f"this line of the form was changed: {text}") from None
+        found.append(at)
     return found
 
 

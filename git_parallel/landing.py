@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from git_parallel import early, obstacles, retreat, stack
+from git_parallel import comments, early, obstacles, retreat, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.overview import look
@@ -51,8 +51,8 @@ def refusal(view: TaskView) -> str:
     if view.status is Status.MERGED:
         return "it is merged already"
     if view.folder.verdict(view.tip) is Verdict.REJECTED:
-        name = view.task.name
-        return f"you rejected it: git parallel run {name}, or git parallel review {name} --accept"
+        again = comments.delivery(view.folder)
+        return f"you rejected it: {again}, or git parallel review {view.task.name} --accept"
     if view.worktree and view.worktree.operations:
         return f"{view.worktree.operations[0]} is not finished in its worktree"
     if view.dirty:

@@ -135,6 +135,19 @@ class Run(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     meddled: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
 
+    @property
+    def got_through(self) -> bool:
+        """Whether its command came to its own end, and told of no error: so it heard its prompt."""
+        return self.exit_code == 0 and not (self.outcome and self.outcome.error)
+
+    @property
+    def has_conversation(self) -> bool:
+        """Whether there is one to go on with, as far as its record tells: before its command
+        begins, nobody has written how that will print its events.
+        """
+        begun = self.got_through or self.output != "text"
+        return self.session is not None and (self.resumed or begun)
+
 
 def now() -> datetime:
     """The current time, aware and in UTC."""

@@ -160,6 +160,10 @@ class TaskFolder:
         last = max(_numbers(self._names()), default=0)
         return self._run(last) if last else None
 
+    def hears(self, run: Run) -> bool:
+        """Whether the command of a run is told anything: an agent's, or one with a prompt."""
+        return run.agent is not None or self.prompt(run.number).exists()
+
     def _names(self) -> list[str]:
         try:
             return os.listdir(self.path)

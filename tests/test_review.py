@@ -15,7 +15,7 @@ from git_parallel.comments import _readings, shown
 from git_parallel.errors import ParallelError
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
-from tests.conftest import PROGRAM, Repo, normal, run
+from tests.conftest import PROGRAM, Repo, normal, run, until
 from tests.people import Person
 from tests.test_agents import Agent, claude, codex  # noqa: F401 - fixtures
 from tests.test_kill import bomb, steps
@@ -358,6 +358,12 @@ def test_what_is_not_committed_is_not_accepted(repo: Repo, task: Repo) -> None:
 
 
 @pytest.mark.slow
+def test_what_has_no_commits_is_not_said_to_merge(repo: Repo) -> None:
+    tip = mine(repo).git("rev-parse", "--short", "HEAD")
+    assert review(repo, "--accept") == f"✓ x accepted at {tip}\n"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("other_tip", [True, False])
 def test_a_rejected_tip_does_not_merge(repo: Repo, task: Repo, *, other_tip: bool) -> None:
     tip = task.git("rev-parse", "--short", "HEAD")
@@ -441,16 +447,75 @@ def test_another_agent_hears_what_the_first_one_was_asked(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("agent", ["gemini", "sh"])
+def test_what_begins_anew_hears_again_what_it_was_asked(
+    repo: Repo,
+    claude: Agent,  # noqa: F811
+    agent: str,
+) -> None:
+    gemini = Agent(repo.path.parent, "gemini")
+    gemini.does("date +%N > f; git add .; git commit -qm more")
+    words = ("--agent", "gemini") if agent == "gemini" else ("--", str(gemini.program))
+    repo.parallel("start", "x", "-m", "Go", "--wait", *words)
+    review(repo, "--comment", "f", "why?")
+    repo.parallel("run", "x", "--wait")
+    assert gemini.told.read_text().startswith(f"Go\n\n{HEADING}f: why?\n\n\n---\n")
+    review(repo, "--comment", "f", "more")
+    repo.parallel("run", "x", "--wait")
+    told = gemini.told.read_text().partition("\n\n\n---\n")[0]
+    assert told == f"Go\n\n{HEADING}f: why?\n\n{HEADING}f: more"
+
+
+@pytest.mark.slow
 def test_a_command_that_is_told_nothing_takes_no_comments(repo: Repo) -> None:
     repo.start("x", EDIT)
     review(repo, "--comment", "readme.txt:3", "why?")
     repo.parallel("run", "x", "--wait", "--", "true")
     repo.parallel("run", "x", "--wait")
-    assert "why?" in review(repo, "--comments")
+    told = review(repo, "--comments")
+    assert "why?" in told
+    assert told.endswith("↳ git parallel run x --agent NAME\n")
     repo.parallel("run", "x", "-m", "Look", "--wait", "--", "sh", "-c", "cat > told")
     told = (Path(repo.task("x")["path"]) / "told").read_text()
     assert told.startswith(f"Look\n\n{HEADING}readme.txt:3: why?\n> THREE\n")
     assert "no comments" in review(repo, "--comments")
+
+
+@pytest.mark.slow
+def test_a_command_after_an_agent_takes_no_comments(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    repo.parallel("run", "x", "--wait", "--", "true")
+    review(repo, "--comment", "f:1", "why?")
+    done = repo.parallel("run", "x", "--wait")
+    assert repo.task("x")["run"]["command"] == ["true"]
+    hint = "git parallel run x --agent claude"
+    assert f"○ without 1 comment of the review ↳ {hint}\n" in done.stderr
+    assert f"↳ {hint}\n" in review(repo, "--comments")
+    assert f"✓ 2 comments wait for its agent ↳ {hint}\n" in review(repo, "--reject", "-m", "No")
+    assert f"you rejected it: {hint}, or" in repo.parallel("merge", "x", ok=1).stderr
+    claude.does("true")
+    repo.parallel(*hint.split()[2:], "--wait")
+    assert "--resume" in claude.lines[-1]
+    assert claude.told.read_text().startswith(f"{HEADING}f:1: why?\n> 1\n\nNo\n\n\n---\n")
+    review(repo, "--comment", "f:1", "why?")
+    done = repo.parallel("run", "x", "--wait", "--", "true")
+    assert f"○ without 1 comment of the review ↳ {hint}\n" in done.stderr
+    repo.parallel("run", "x", "-m", "Look", "--wait")
+    assert "--resume" in claude.lines[-1]
+    assert claude.told.read_text().startswith(f"Look\n\n{HEADING}f:1: why?\n")
+
+
+@pytest.mark.slow
+def test_a_command_of_ones_own_hears_its_own_prompt_alone(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    cat = ("--wait", "--", "sh", "-c", "cat > told")
+    repo.parallel("run", "x", "-m", "Look", *cat)
+    told = Path(repo.task("x")["path"]) / "told"
+    assert told.read_text().startswith("Look\n")
+    repo.parallel("run", "x", *cat)
+    assert told.read_text() == ""
 
 
 @pytest.mark.slow
@@ -466,17 +531,115 @@ def test_comments_wait_where_the_run_does_not_begin(repo: Repo, claude: Agent) -
 
 
 @pytest.mark.slow
+def test_comments_wait_again_where_the_run_came_to_nothing(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    repo.parallel("config", "set", "runs.limit", "1")
+    claude.does("date +%N > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    repo.parallel("start", "blocker", "--", "sleep", "300")
+    until(lambda: repo.task("blocker")["status"] == "running")
+    review(repo, "--comment", "f:1", "why?")
+    repo.parallel("run", "x", "-m", "Look")
+    assert "no comments on x wait" in review(repo, "--comments")
+    repo.parallel("stop", "x")
+    assert "why?" in review(repo, "--comments")
+    assert "run" not in repo.json("review", "x")["comments"][0]
+    repo.parallel("stop", "blocker")
+    claude.does("exit 1")
+    repo.parallel("run", "x", "--wait", ok=1)
+    tail = f"{HEADING}f:1: why?\n> "
+    assert claude.told.read_text().startswith(f"Look\n\n{tail}")
+    assert "--resume" in claude.lines[-1]
+    review(repo, "--comment", "f", "newer")
+    claude.does("date +%N > f; git commit -qam 2")
+    done = repo.parallel("run", "x", "--wait")
+    assert "○ with 2 comments of the review\n" in done.stderr
+    told = claude.told.read_text()
+    assert told.startswith(f"Look\n\n{tail}")
+    assert told.count("why?") == told.count("newer") == 1
+    assert [comment["run"] for comment in repo.json("review", "x")["comments"]] == [4, 4]
+    assert "no comments on x wait" in review(repo, "--comments")
+
+
+@pytest.mark.slow
+def test_a_new_prompt_takes_along_what_a_failed_run_was_told(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    review(repo, "--comment", "f:1", "why?")
+    claude.replays("claude-oauth-limit", change=False, code=0)
+    review(repo, "--comment", "f", "good")
+    repo.parallel("run", "x", "--wait", ok=1)
+    hint = "git parallel run x -m TEXT"
+    assert f"▲ the prompt of run 2 has it still ↳ {hint}\n" in review(repo, "--drop", "2")
+    claude.does("true")
+    repo.parallel("run", "x", "-m", "Now", "--wait")
+    told = claude.told.read_text()
+    assert told.startswith(f"Now\n\n{HEADING}f:1: why?\n> 1\n")
+    assert "good" not in told
+
+
+@pytest.mark.slow
+def test_comments_on_what_a_stopped_agent_did_go_on_with_its_conversation(
+    repo: Repo,
+    claude: Agent,  # noqa: F811
+) -> None:
+    claude.does("echo 1 > f; git add .; git commit -qm more; exec sleep 300")
+    repo.parallel("start", "x", "-m", "Go")
+    until(lambda: repo.git("log", "main..parallel/x"))
+    repo.parallel("stop", "x")
+    review(repo, "--comment", "f:1", "why?")
+    claude.does("true")
+    repo.parallel("run", "x", "--wait")
+    assert "--resume" in claude.lines[-1]
+    assert claude.told.read_text().startswith(f"{HEADING}f:1: why?\n> 1\n")
+
+
+@pytest.mark.slow
+def test_a_conversation_that_never_began_is_not_gone_on_with(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    repo.parallel("config", "set", "runs.limit", "1")
+    repo.parallel("start", "blocker", "--", "sleep", "300")
+    until(lambda: repo.task("blocker")["status"] == "running")
+    repo.parallel("start", "x", "-m", "Go")
+    repo.parallel("stop", "x", "blocker")
+    repo.parallel("run", "x", "-m", "Do it", "--wait", ok=1)
+    assert "--session-id" in claude.lines[-1]
+
+
+@pytest.mark.slow
+def test_comments_of_a_lost_run_wait_again(repo: Repo, claude: Agent) -> None:  # noqa: F811
+    claude.does("echo 1 > f; git add .; git commit -qm more")
+    repo.parallel("start", "x", "-m", "Go", "--wait")
+    review(repo, "--comment", "f:1", "why?")
+    claude.does("exec sleep 300")
+    repo.parallel("run", "x")
+    until(lambda: repo.task("x")["status"] == "running" and claude.told.read_text())
+    record = repo.state / "tasks" / "x" / "run-2.json"
+    os.kill(json.loads(record.read_text())["pid"], signal.SIGKILL)
+    until(lambda: repo.task("x")["status"] == "lost")
+    assert "why?" in review(repo, "--comments")
+    repo.parallel("stop", "x", ok=(0, 1))
+    claude.told.unlink()
+    claude.does("true")
+    repo.parallel("run", "x", "--wait")
+    assert "why?" in claude.told.read_text()
+
+
+@pytest.mark.slow
 def test_takes_a_comment_back(repo: Repo, task: Repo) -> None:
     review(repo, "--comment", "readme.txt:1", "one", "--comment", "readme.txt:2", "two")
     assert review(repo, "--drop", "1") == (
         "✓ taken back: readme.txt:1: one\n✓ 1 comment waits for its agent ↳ git parallel run x\n"
     )
     assert "there is no comment 2 that waits" in review(repo, "--drop", "2", ok=1)
+    assert "say what is wrong with it" in review(repo, "--drop", "1", "--reject", ok=2)
     assert review(repo, "--comments").startswith("1  readme.txt:2: two\n   > two\n")
 
 
 WRONG_PLACES = [
-    ("nosuch:1", "x", "`x` has no file nosuch\n↳ git parallel review x --files"),
+    (
+        "nosuch:1",
+        "x",
+        "`x` has no file nosuch (paths count from the top)\n↳ git parallel review x --files",
+    ),
     ("nosuch", "x", "`x` has no file nosuch"),
     ("", "x", "`x` has no file "),
     ("d", "x", "`x` has no file d"),
@@ -488,13 +651,23 @@ WRONG_PLACES = [
     ("*:1", "x", "`x` has no file *"),
     ("readme.txt:1", " \n", "a comment needs a text"),
     ("readme.txt:1", os.fsdecode(b"\xff"), "a comment has to be UTF-8"),
-    ("gone:1", "x", "`x` has no file gone"),
+    ("gone:1", "x", "`x` deleted gone, it has no lines now\n↳ git parallel review x --edit"),
+    (
+        "old:3",
+        "x",
+        "`x` renamed old to new name\n↳ git parallel review x --comment 'new name:3' TEXT",
+    ),
+    ("/readme.txt:3", "x", "`x` has no file /readme.txt (paths count from the top)"),
+    ("../readme.txt:3", "x", "`x` has no file ../readme.txt (paths count from the top)"),
+    ('"a\\000b":1', "x", '`x` has no file "a\\000b" (paths count from the top)'),
 ]
 
 
 def test_a_comment_needs_a_place_that_exists(repo: Repo) -> None:
-    repo.commit("gone", "1\n")
+    repo.commit("gone", "gone\n")
+    repo.commit("old", "".join(f"{n}\n" for n in range(9)))
     task = mine(repo)
+    task.git("mv", "old", "new name")
     for name, text in (("d/f", "1\n"), ("empty", ""), ("binary", "a\0b\n")):
         task.write(name, text)
     task.git("rm", "--quiet", "gone")
@@ -649,11 +822,31 @@ def test_what_was_written_is_kept_where_its_line_is_unknown(wide: Repo) -> None:
     assert commented(wide) == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        ("at = lines.index('>     6 +x')\nlines[at] += '  <- wrong'", ">     6 +x  <- wrong"),
+        ("below('>     6 +x', 'See:', '> a quote')", "> a quote"),
+        ("lines += ['>     6 +x']", ">     6 +x"),
+    ],
+)
+def test_what_was_written_onto_lines_of_the_form_is_kept(
+    wide: Repo, script: str, line: str
+) -> None:
+    told = review(wide, "--edit", ok=1, env=editor(wide, script))
+    assert told.startswith(f"✗ this line of the form was changed: {line}\n↳ what you wrote is in ")
+    (kept,) = (wide.state / "tasks" / "x").glob("review-*")
+    assert line in kept.read_text()
+    assert commented(wide) == []
+
+
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
         ("true", 0, "○ nothing is said of x\n"),
         ("false", 1, "✗ the editor failed: false\n↳ git var GIT_EDITOR\n"),
+        ("rm", 1, "✗ the editor left no file: rm\n↳ git var GIT_EDITOR\n"),
     ],
 )
 def test_nothing_written_nothing_kept(
@@ -663,6 +856,30 @@ def test_nothing_written_nothing_kept(
     assert sorted(p.name for p in (repo.state / "tasks" / "x").glob("re*")) == (
         ["reviewed.json"] if code == 0 else []
     )
+
+
+@pytest.mark.slow
+def test_what_was_written_of_a_task_that_is_removed_meanwhile_is_in_the_trash(
+    repo: Repo, task: Repo
+) -> None:
+    env = editor(repo, "below('>     3 +THREE', 'why?')")
+    env = {"GIT_EDITOR": f'f() {{ {env["GIT_EDITOR"]} "$1"; git parallel remove x; }}; f'}
+    told = review(repo, "--edit", ok=1, env=env)
+    assert "✗ `x` was moved away meanwhile\n↳ what you wrote is in " in told
+    (kept,) = repo.state.glob("trash/x-*/task/review-*")
+    assert told.endswith(f"{kept}\n")
+    assert "why?\n" in kept.read_text()
+
+
+@pytest.mark.slow
+def test_what_was_written_is_kept_where_comments_can_not_be(repo: Repo, task: Repo) -> None:
+    file = repo.state / "tasks" / "x" / "comments.json"
+    env = editor(repo, f"below('>     3 +THREE', 'why?')\nopen({str(file)!r}, 'w').write('x')")
+    told = review(repo, "--edit", ok=1, env=env)
+    assert f"✗ {file} can't be read: " in told
+    (kept,) = file.parent.glob("review-*")
+    assert f"↳ what you wrote is in {kept}\n" in told
+    assert "why?\n" in kept.read_text()
 
 
 def test_the_editor_is_the_one_of_git(repo: Repo, task: Repo) -> None:
@@ -678,6 +895,38 @@ def test_a_line_is_found_behind_the_one_before() -> None:
     text = "\n".join(line.text for line in lines).replace(">       -}", "first", 1)
     (above, said), *rest = form.written(lines, text.replace(">       -}", ">       -}\nsecond"))
     assert (said, above.line, rest[0][0].line, rest[0][1]) == ("first", None, 1, "second")
+
+
+TWICE = "".join(
+    f"diff --git a/{name} b/{name}\n--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,3 @@\n+1\n+2\n+3\n"
+    for name in ("p1", "p2")
+)
+
+
+@pytest.mark.parametrize(
+    ("kept", "path"),
+    [
+        ([">     3 +3"], None),
+        (["> ==== p1", ">     3 +3"], "p1"),
+        (["> ==== p2", ">     3 +3"], "p2"),
+        ([">     3 +3", "> ==== p2"], "p1"),
+        ([">     1 +1", ">     3 +3"], None),
+        ([">     3 +3", ">     3 +3"], "p2"),
+        (["> ==== p1", ">     3 +3", "> ==== p2", ">     3 +3"], "p2"),
+    ],
+)
+def test_a_line_of_a_form_that_was_cut_down_is_found_or_refused(
+    kept: list[str], path: str | None
+) -> None:
+    lines = form.lines_of(["Hello"], ["p1", "p2"], TWICE)
+    at = len(kept) - kept[::-1].index(">     3 +3")
+    text = "\n".join([*kept[:at], "about it", *kept[at:]])
+    if path is None:
+        with pytest.raises(ParallelError, match="this line stands several times in the form"):
+            form.written(lines, text)
+    else:
+        ((line, said),) = form.written(lines, text)
+        assert (line.path, line.line, said) == (path, 3, "about it")
 
 
 # What can go wrong.
@@ -739,6 +988,10 @@ def test_refuses_what_makes_no_sense(repo: Repo, task: Repo) -> None:
         ("x --reject", "say what is wrong with it"),
         ("x --accept --stat", "one thing at a time"),
         ("x --files --json", "one thing at a time"),
+        ("x --stat --files", "one thing at a time"),
+        ("x --accept --reject -m no", "--accept and --reject can't be used together"),
+        ("x --comment readme.txt:1 --accept", "a text is missing before --accept"),
+        ("x --reject -m --edit", "a text is missing before --edit"),
     ):
         assert told in repo.parallel("review", *line.split(), ok=2).stderr
     assert "review" not in repo.task("x")

@@ -19,7 +19,9 @@ from git_parallel.trust import Trust
 
 
 class Wish(Struct, frozen=True):
-    """What the user asked to run; `words` is a command of their own."""
+    """What the user asked to run; `words` is a command of their own. `repeats`: the prompt is that
+    of the run before, which may say more now, and no follow-up.
+    """
 
     agent: str | None
     model: str | None
@@ -27,6 +29,12 @@ class Wish(Struct, frozen=True):
     prompt: bytes | None
     words: tuple[str, ...] | None
     interactive: bool = False
+    repeats: bool = False
+
+    @property
+    def names(self) -> bool:
+        """Whether it says which agent is to run, or how."""
+        return bool(self.agent or self.model or self.effort or self.interactive)
 
 
 class Chosen(Struct, frozen=True):
@@ -59,6 +67,15 @@ def again(last: Run) -> Chosen:
     command = tuple(word.replace(last.session, new) for word in last.command)
     session = new if command != last.command else None
     return Chosen(**{**known, "command": command, "session": session})
+
+
+def goes_on(loaded: Loaded, last: Run, wish: Wish) -> bool:
+    """Whether a follow-up goes on with the conversation of the run before."""
+    preset = loaded.config.agents.get(last.agent or "")
+    if preset is None or wish.agent not in (None, last.agent):
+        return False
+    row = preset.interactive if wish.interactive else preset
+    return bool(row and row.resume) and last.has_conversation
 
 
 def choose(

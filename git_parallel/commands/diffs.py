@@ -112,12 +112,14 @@ def as_json(repository: Repository, view: TaskView, span: Span) -> dict[str, Any
     pairs = [commit.partition(" ") for commit in logged]
     commits = [{"commit": commit, "subject": subject} for commit, _, subject in pairs]
     paths = list(view.facts.paths) if view.facts else None
-    said = [_comment_json(comment) for comment in comments.load(view.folder)]
+    waiting = comments.waiting(view.folder)
+    known = comments.load(view.folder)
+    said = [_comment_json(comment, waits=comment in waiting) for comment in known]
     answer = {"version": 1, **render.task_json(view), "commits": commits, "paths": paths}
     return {**answer, "comments": said} if said else answer
 
 
-def _comment_json(comment: comments.Comment) -> dict[str, Any]:
+def _comment_json(comment: comments.Comment, *, waits: bool) -> dict[str, Any]:
     known = {
         "path": comment.path,
         "line": comment.line,
@@ -125,6 +127,6 @@ def _comment_json(comment: comments.Comment) -> dict[str, Any]:
         "quote": comment.quote,
         "commit": comment.tip,
         "time": comment.time,
-        "run": comment.run,
+        "run": None if waits else comment.run,
     }
     return {key: value for key, value in known.items() if value not in (None, "")}

@@ -1,12 +1,15 @@
 """Comments that a person writes into the diff of a task, in git's editor."""
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from git_parallel import comments, form, review
 from git_parallel.comments import Comment
 from git_parallel.errors import ParallelError
+from git_parallel.journal import entries
 from git_parallel.process import foreground
 from git_parallel.repository import Repository
 from git_parallel.review import Span
@@ -19,9 +22,10 @@ INTRO = (
 )
 
 
-def comments_on(repository: Repository, view: TaskView, span: Span) -> list[Comment]:
+@contextlib.contextmanager
+def comments_on(repository: Repository, view: TaskView, span: Span) -> Iterator[list[Comment]]:
     """The comments that a person writes into the diff in git's editor; what they wrote stays in its
-    file where it can't be understood. Raises ParallelError.
+    file where it can't be understood, or not be kept. Raises ParallelError.
     """
     lines = _form(repository, view, span)
     content = os.fsencode("\n".join(line.text for line in lines) + "\n")
@@ -30,18 +34,35 @@ def comments_on(repository: Repository, view: TaskView, span: Span) -> list[Comm
     with open(handle, "wb") as stream:
         stream.write(content)
     try:
-        _open_editor(repository, file)
-        text = os.fsdecode(file.read_bytes())
-        found = form.written(lines, text)
-        new = [_comment(span.tip, line, said) for line, said in found]
+        text = _edited(repository, view, file)
+        yield [_comment(span.tip, line, said) for line, said in form.written(lines, text)]
     except ParallelError as error:
-        if file.read_bytes() == content:
-            file.unlink()
+        left = _whereabouts(repository, file)
+        if left is None:
             raise
-        raise ParallelError(error.message, hint=f"what you wrote is in {file}") from error
+        if left.read_bytes() == content:
+            left.unlink()
+            raise
+        raise ParallelError(error.message, hint=f"what you wrote is in {left}") from error
     file.unlink()
     review.looked(repository, view, span)
-    return new
+
+
+def _edited(repository: Repository, view: TaskView, file: Path) -> str:
+    editor = _open_editor(repository, file)
+    try:
+        return os.fsdecode(file.read_bytes())
+    except FileNotFoundError as error:
+        if not view.folder.path.is_dir():
+            raise comments.moved_away(view.folder) from error
+        hint = "git var GIT_EDITOR"
+        raise ParallelError(f"the editor left no file: {editor}", hint) from error
+
+
+def _whereabouts(repository: Repository, file: Path) -> Path | None:
+    """Where a file of a task is: it goes to the trash with it."""
+    places = [file, *(entry.record / file.name for entry in entries(repository))]
+    return next((place for place in places if place.exists()), None)
 
 
 def _comment(tip: str, line: form.Line, said: str) -> Comment:
@@ -56,8 +77,10 @@ def _form(repository: Repository, view: TaskView, span: Span) -> list[form.Line]
     return form.lines_of(intro, form.paths_of(raw), patch)
 
 
-def _open_editor(repository: Repository, file: Path) -> None:
-    """Let a person write in a file as git does it (git-var(1)); raises ParallelError."""
+def _open_editor(repository: Repository, file: Path) -> str:
+    """Let a person write in a file as git does it (git-var(1)); returns the editor's command.
+    Raises ParallelError.
+    """
     git = repository.git
     if own := os.environ.get("GIT_EDITOR"):
         git = git.at(git.folder, GIT_EDITOR=own)
@@ -66,3 +89,4 @@ def _open_editor(repository: Repository, file: Path) -> None:
     done = foreground(command, folder=git.folder, environment=git.environment)
     if done.code:
         raise ParallelError(f"the editor failed: {editor}", hint="git var GIT_EDITOR")
+    return editor

@@ -1,11 +1,15 @@
 """What a person says of a task: a verdict, comments; and how the agent gets to hear of them."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
 from msgspec import Struct, structs
 
 from git_parallel import comments, output, review
 from git_parallel.commands import editing
-from git_parallel.commands.choice import Wish
+from git_parallel.commands.choice import Wish, goes_on
 from git_parallel.comments import Comment
+from git_parallel.config import Loaded
 from git_parallel.errors import UsageError
 from git_parallel.records import Verdict
 from git_parallel.repository import Repository
@@ -41,19 +45,33 @@ def keep(repository: Repository, view: TaskView, said: Said) -> None:
         new.append(comments.whole(span.tip, said.text))
     if said.verdict:
         review.refuse_unseen(view, span)
-    if said.drop is not None:
-        gone = comments.drop(repository, view.folder, said.drop)
-        output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
-    if said.edit:  # last: whatever is refused before this takes nothing with it that was written
-        new += editing.comments_on(repository, view, span)
-    if new:
-        comments.add(repository, view.folder, new)
-    if rejected and not comments.waiting(view.folder):
-        raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
+    gone = comments.nth(view.folder, said.drop) if said.drop is not None else None
+    # Last: whatever is refused before this takes nothing with it that was written.
+    edited: AbstractContextManager[list[Comment]] = nullcontext([])
+    if said.edit:
+        edited = editing.comments_on(repository, view, span)
+    with edited as written:
+        new += written
+        if rejected and not new and set(comments.waiting(view.folder)) <= {gone}:
+            raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
+        _change(repository, view.folder, gone, new)
     if said.verdict:
         review.judge(repository, view, span, Verdict(said.verdict), said.text or "")
     view.folder.seen()
     _tell(repository, view, span, said)
+
+
+def _change(
+    repository: Repository, folder: TaskFolder, gone: Comment | None, new: Sequence[Comment]
+) -> None:
+    if gone:
+        comments.drop(repository, folder, gone)
+        output.tell(output.DONE, output.printable(f"taken back: {_line(gone)}"))
+        if gone.run:
+            hint = f"git parallel run {folder.task().name} -m TEXT"
+            output.tell(output.WARNING, f"the prompt of run {gone.run} has it still", hint=hint)
+    if new:
+        comments.add(repository, folder, new)
 
 
 def _tell(repository: Repository, view: TaskView, span: Span, said: Said) -> None:
@@ -61,13 +79,15 @@ def _tell(repository: Repository, view: TaskView, span: Span, said: Said) -> Non
     if said.verdict:
         words = f"{name} {said.verdict} at {repository.short(span.tip)}"
         accepted = said.verdict == Verdict.ACCEPTED
-        output.tell(output.DONE, words, hint=f"git parallel merge {name}" if accepted else "")
+        merges = accepted and span.fork != span.tip
+        output.tell(output.DONE, words, hint=f"git parallel merge {name}" if merges else "")
         if accepted and view.dirty:
             uncommitted = output.count(view.dirty, "uncommitted path")
             output.tell(output.WARNING, f"without {uncommitted} in {view.path}")
     if left:
         wait = "comment waits" if left == 1 else "comments wait"
-        output.tell(output.DONE, f"{left} {wait} for its agent", hint=f"git parallel run {name}")
+        hint = comments.delivery(view.folder)
+        output.tell(output.DONE, f"{left} {wait} for its agent", hint=hint)
     elif not said.verdict and said.drop is None:
         output.tell(output.NOTHING, f"nothing is said of {name}")
 
@@ -85,7 +105,7 @@ def show(view: TaskView) -> None:
             output.answer(output.printable(f"   {line}"))
         if comment.quote:
             output.answer(output.printable(f"   > {comment.quote}"))
-    output.tell(output.HINT, f"git parallel run {name}")
+    output.tell(output.HINT, comments.delivery(view.folder))
 
 
 def _line(comment: Comment) -> str:
@@ -94,20 +114,25 @@ def _line(comment: Comment) -> str:
 
 
 def take_along(
-    repository: Repository, folder: TaskFolder, last: Run | None, wish: Wish
+    repository: Repository, loaded: Loaded, folder: TaskFolder, last: Run | None, wish: Wish
 ) -> tuple[Wish, tuple[Comment, ...]]:
     """What to run, and the comments that its prompt has now. A command that is told nothing else is
     no agent: the comments go on waiting.
     """
-    waiting = comments.waiting(folder)
-    if not waiting or not _listens(folder, last, wish):
+    waiting = comments.waiting(folder, idle=True)
+    if not waiting:
         return wish, ()
+    words = output.count(len(waiting), "comment of the review", "comments of the review")
+    if not _listens(folder, last, wish):
+        output.tell(output.NOTHING, f"without {words}", hint=comments.delivery(folder, deaf=True))
+        return wish, ()
+    output.tell(output.NOTHING, f"with {words}")
     task = folder.task()
     branch = repository.branches(f"refs/heads/{task.branch}").get(f"refs/heads/{task.branch}")
-    before = _asked(folder, last, wish)
-    prompt = comments.prompt_with(before, waiting, branch.tip if branch else None)
-    words = output.count(len(waiting), "comment of the review", "comments of the review")
-    output.tell(output.NOTHING, f"with {words}")
+    new = [c for c in waiting if last is None or c.run != last.number]
+    wish = _asked(loaded, folder, last, wish, missed=len(new) < len(waiting))
+    told = new if wish.repeats else waiting
+    prompt = comments.prompt_with(wish.prompt, told, branch.tip if branch else None)
     return structs.replace(wish, prompt=prompt), waiting
 
 
@@ -116,15 +141,21 @@ def _listens(folder: TaskFolder, last: Run | None, wish: Wish) -> bool:
         return True
     if wish.words:
         return False
-    return bool(wish.agent or last is None or last.agent or folder.prompt(last.number).exists())
+    return wish.names or last is None or folder.hears(last)
 
 
-def _asked(folder: TaskFolder, last: Run | None, wish: Wish) -> bytes | None:
-    """What the user asks; another agent than before has to hear again what that one was asked."""
-    if wish.prompt is None and last and wish.agent not in (None, last.agent):
-        kept = folder.prompt(last.number)
-        return kept.read_bytes() if kept.exists() else None
-    return wish.prompt
+def _asked(
+    loaded: Loaded, folder: TaskFolder, last: Run | None, wish: Wish, *, missed: bool
+) -> Wish:
+    """What the user asks. Where that is nothing new, the prompt of the run before again, but to an
+    agent that goes on with the conversation, unless it `missed` comments of that prompt.
+    """
+    if wish.prompt is not None or last is None:
+        return wish
+    kept = folder.prompt(last.number)
+    if not kept.exists() or (goes_on(loaded, last, wish) and not missed):
+        return wish
+    return structs.replace(wish, prompt=kept.read_bytes(), repeats=True)
 
 
 def review_of(view: TaskView) -> str:

@@ -16,12 +16,12 @@ from git_parallel.task_view import TaskView
 
 @click.command("review")
 @click.argument("task", required=False)
-@click.option("--stat", "form", flag_value="stat", help="Without the diff.")
-@click.option("--files", "form", flag_value="files", help="Only the names of the changed files.")
-@click.option("--tool", "form", flag_value="tool", help="The diff in git's difftool.")
-@click.option("--since-last", "form", flag_value="since", help="What is new since you looked.")
-@click.option("--accept", "verdict", flag_value="accepted", help="It is good as it is now.")
-@click.option("--reject", "verdict", flag_value="rejected", help="It is not, and -m says why.")
+@click.option("--stat", is_flag=True, help="Without the diff.")
+@click.option("--files", is_flag=True, help="Only the names of the changed files.")
+@click.option("--tool", is_flag=True, help="The diff in git's difftool.")
+@click.option("--since-last", "since", is_flag=True, help="What is new since you looked.")
+@click.option("--accept", is_flag=True, help="It is good as it is now.")
+@click.option("--reject", is_flag=True, help="It is not, and -m says why.")
 @click.option("-m", "--message", "text", metavar="TEXT", help="Why, for the agent's next run.")
 @click.option(
     "--comment",
@@ -37,23 +37,28 @@ from git_parallel.task_view import TaskView
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(
     task: str | None,
-    form: str | None,
-    verdict: str | None,
     text: str | None,
     comments: tuple[tuple[str, str], ...],
     drop: int | None,
     *,
+    accept: bool,
+    reject: bool,
     edit: bool,
     listing: bool,
     as_json: bool,
+    **forms: bool,
 ) -> int:
     """See what a task changed: its commits, its files, its checks, its diff; and whether it merges
     cleanly into its target. Accept it, reject it, or say what is to be done about it. Of several
     attempts: how they compare. Without a name: what is ready for review.
     """
+    if accept and reject:
+        raise UsageError("--accept and --reject can't be used together")
+    verdict = "accepted" if accept else "rejected" if reject else None
     said = opinion.Said(verdict, text, comments, drop, edit=edit)
-    wish = Wish(form, said, listing=listing, as_json=as_json)
+    wish = Wish([form for form in forms if forms[form]], said, listing=listing, as_json=as_json)
     wish.check()
+    _refuse_options_as_texts(wish.said)
     repository = find_repository(Path.cwd())
     render.tell_swept(repository, cleanup.sweep(repository))
     if task is None:
@@ -66,10 +71,18 @@ def command(
     return _review(repository, look(repository, [task]).tasks[0], wish)
 
 
+def _refuse_options_as_texts(said: opinion.Said) -> None:
+    """Raise UsageError where a text was forgotten, so that an option was taken for it."""
+    options = [word for one in click.get_current_context().command.params for word in one.opts]
+    for text in (said.text, *(text for _, text in said.comments)):
+        if text in options:
+            raise UsageError(f"a text is missing before {text}", hint="git parallel review -h")
+
+
 class Wish(Struct, frozen=True):
     """What the user wants to see of a task, and to say of it."""
 
-    form: str | None
+    forms: list[str]
     said: opinion.Said
     listing: bool
     as_json: bool
@@ -78,13 +91,13 @@ class Wish(Struct, frozen=True):
         """Raise UsageError where the options do not go together."""
         if self.said.text is not None and self.said.verdict is None:
             raise UsageError("-m is for --reject and --accept", hint="--comment FILE:LINE TEXT")
-        shows = [self.form, self.said.anything, self.listing]
-        if sum(map(bool, shows)) > 1 or (self.form and self.as_json):
+        shows = [*self.forms, self.said.anything, self.listing]
+        if sum(map(bool, shows)) > 1 or (self.forms and self.as_json):
             raise UsageError("one thing at a time: to see, to list, or to say something")
 
     def refuse_details(self, message: str, hint: str) -> None:
         """Raise UsageError where something is asked that only one task can answer."""
-        if self.form or self.said.anything or self.listing:
+        if self.forms or self.said.anything or self.listing:
             raise UsageError(message, hint=hint)
 
 
@@ -112,7 +125,7 @@ def _review(repository: Repository, view: TaskView, wish: Wish) -> int:
         opinion.show(view)
         return 0
     elif not wish.as_json:
-        return diffs.show(repository, view, span_of(view), wish.form)
+        return diffs.show(repository, view, span_of(view), next(iter(wish.forms), None))
     if wish.as_json:
         output.json(diffs.as_json(repository, view, span_of(view)))
     return 0

@@ -59,8 +59,9 @@ def command(
     with lock:
         _refuse_without_worktree(repository, record)
         last = folder.last_run()
-        wish, told = opinion.take_along(repository, folder, last, wish)
-        chosen, prompt = _chosen(repository, loaded, folder, last, wish)
+        before = _before(folder, last, wish)
+        wish, told = opinion.take_along(repository, loaded, folder, before, wish)
+        chosen, prompt = _chosen(repository, loaded, folder, before, wish)
         number = last.number + 1 if last else 1
         run = chosen.run(number, bootstrap=not no_bootstrap)
         run = structs.replace(run, meddled=last.meddled if last else ())  # it is not undone by this
@@ -108,24 +109,33 @@ def take(repository: Repository, folder: TaskFolder, task: Task) -> Lock:
     return lock
 
 
+def _before(folder: TaskFolder, last: Run | None, wish: choice.Wish) -> Run | None:
+    """The run that this one repeats or follows up: a command of the user's own does neither, and
+    what is told to an agent does not follow a command that was told nothing.
+    """
+    if wish.words:
+        return None
+    tells = wish.prompt is not None or wish.names
+    return (comments.listener(folder) if tells else None) or last
+
+
 def _chosen(
     repository: Repository, loaded: Loaded, folder: TaskFolder, last: Run | None, wish: choice.Wish
 ) -> tuple[choice.Chosen, bytes | None]:
     """What to run and with which prompt; what is not named is as it was. A new prompt for the agent
     that ran last goes on with its conversation, where it can.
     """
-    named = wish.agent or wish.model or wish.effort or wish.interactive
-    follows_up = wish.prompt is not None
+    follows_up = wish.prompt is not None and not wish.repeats
     if last and wish.agent is None and last.agent in loaded.config.agents:
-        wish = structs.replace(wish, agent=last.agent if follows_up or named else None)
+        wish = structs.replace(wish, agent=last.agent if follows_up or wish.names else None)
     before = folder.prompt(last.number) if last else None
     if wish.prompt is None and before and before.exists():
         wish = structs.replace(wish, prompt=before.read_bytes())
-    if last and not (wish.words or wish.agent):
+    if last and not wish.agent:
         return choice.again(last), wish.prompt
     session = None
-    if last and last.agent == wish.agent and follows_up and not wish.words:
-        session = last.session
+    if last and last.agent == wish.agent and follows_up:
+        session = last.session if choice.goes_on(loaded, last, wish) else None
         model, effort = wish.model or last.model, wish.effort or last.effort
         wish = structs.replace(wish, model=model, effort=effort)
     chosen = choice.choose(repository, loaded, wish, session=session)
