@@ -119,8 +119,8 @@ def land(
                 view.folder.seen()
                 return Landing(view, prepared, tuple(stack.follow(repository, view, prepared)))
             if wish.edit:
-                written = repository.git.text("log", "-1", "--format=%B", prepared.result)
-                wish = structs.replace(wish, edit=False, message=written)
+                log = ("log", "-1", "--no-show-signature", "--format=%B", prepared.result)
+                wish = structs.replace(wish, edit=False, message=repository.git.text(*log))
     raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
 
 

@@ -94,8 +94,14 @@ def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
         passed = {0: "passed", None: "did not run"}.get(check.exit_code, "failed")
         rows.append(["check", f"{check.command}: {passed} in {check.seconds:g}s"])
     lines = output.table([row for row in rows if row[1]]).splitlines()
-    commits = repository.git.fields("log", "-z", "--format=%h %s", span.range, "--")
+    commits = _logged(repository, span, "%h %s")
     return [*lines, "", *(f"  {commit}" for commit in commits), ""]
+
+
+def _logged(repository: Repository, span: Span, form: str) -> list[str]:
+    """The commits of a task, in a form of git-log(1)."""
+    words = ("log", "-z", "--no-show-signature", f"--format={form}", span.range, "--")
+    return repository.git.fields(*words)
 
 
 def _merges(view: TaskView) -> str:
@@ -108,8 +114,7 @@ def _merges(view: TaskView) -> str:
 
 def as_json(repository: Repository, view: TaskView, span: Span) -> dict[str, Any]:
     """A task with its commits, its paths and what was said of it."""
-    logged = repository.git.fields("log", "-z", "--format=%H %s", span.range, "--")
-    pairs = [commit.partition(" ") for commit in logged]
+    pairs = [commit.partition(" ") for commit in _logged(repository, span, "%H %s")]
     commits = [{"commit": commit, "subject": subject} for commit, _, subject in pairs]
     paths = list(view.facts.paths) if view.facts else None
     said = [_comment_json(comment) for comment in comments.load(view.folder)]
