@@ -9,7 +9,10 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from git_parallel import forecast
+from git_parallel.changes import NO_FILE
 from git_parallel.errors import ParallelError, UnsafeError
+from git_parallel.git import Git
 from git_parallel.records import Reviewed, Verdict
 from git_parallel.repository import Repository
 from git_parallel.task import Status, now
@@ -17,7 +20,9 @@ from git_parallel.task_view import TaskView
 
 LOCK = "review"
 NEW_COMMITS = "new commits"
-UNPAIRED = re.compile(r" *-: +-+ > +\d+: +([0-9a-f]+) ")
+PAIR = re.compile(r" *(?:\d+|-): +([0-9a-f]+|-+) ([=!<>]) +(?:\d+|-): +([0-9a-f]+|-+) ")
+BINARY = "-"
+FILE = "100644"
 
 
 class Span(Struct, frozen=True):
@@ -119,9 +124,76 @@ def news(repository: Repository, reviewed: Reviewed | None, span: Span) -> News:
     return News.GROWN if grown else News.REWRITTEN
 
 
-def unpaired(repository: Repository, seen: str, span: str) -> list[str]:
-    """The commits of a range that take the place of none in another one, the oldest first: of those
-    git-range-diff(1) shows no more than the subject. Raises GitError.
+class Pairs(Struct, frozen=True):
+    """How git-range-diff(1) pairs the commits of two ranges: it shows the patches of those that
+    differ, and no more than the subject of those that are `new`.
     """
-    pairs = repository.git.lines("range-diff", "--no-patch", "--no-color", seen, span, "--")
-    return [found[1] for line in pairs if (found := UNPAIRED.match(line))]
+
+    new: list[str]
+    differing: list[str]
+
+
+def pairs(repository: Repository, seen: str, span: str) -> Pairs:
+    """The pairs of the commits of two ranges, the oldest first; raises GitError."""
+    told = repository.git.lines("range-diff", "--no-patch", "--no-color", seen, span, "--")
+    found = [match.groups() for line in told if (match := PAIR.match(line))]
+    differing = [c for old, mark, new in found if mark != "=" for c in (old, new) if c.strip("-")]
+    return Pairs([new for _, mark, new in found if mark == ">"], differing)
+
+
+class Beyond(Struct, frozen=True):
+    """What a range-diff does not show: the paths that differ between what a person saw, brought
+    onto the commit that the task stands on now, and the task; and that first side of them.
+    """
+
+    seen: str
+    paths: list[str]
+
+
+def beyond(git: Git, reviewed: Reviewed, span: Span, known: Pairs) -> Beyond:
+    """What is to be shown below a range-diff, which leaves out merges, and does not tell one binary
+    file from another, or the mode that a file is added with; `git` puts objects aside. Raises
+    GitError.
+    """
+    seen = _brought(git, reviewed, span)
+    differ = _differing(git, seen, span.tip)
+    ranges = (f"{reviewed.fork}..{reviewed.tip}", span.range)
+    merges = any(git.lines("rev-list", "--merges", "-n1", each) for each in ranges)
+    shown = set() if merges else _touched(git, known.differing)
+    return Beyond(seen, [path for path, plain in differ.items() if not plain or path not in shown])
+
+
+def _brought(git: Git, reviewed: Reviewed, span: Span) -> str:
+    """What a person saw on the commit that the task stands on now; where that is not known, only
+    that commit, so that all of the task is new.
+    """
+    if reviewed.fork == span.fork:
+        return reviewed.tip
+    pair = (span.fork, reviewed.tip)
+    trial = forecast.merged_since(git, [pair], {pair: reviewed.fork})[pair]
+    return trial.tree or span.fork
+
+
+def _differing(git: Git, old: str, new: str) -> dict[str, bool]:
+    """The paths that differ, and whether it is only lines of text that do."""
+    words = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--raw", "--numstat")
+    fields = iter(git.fields(*words, old, new))
+    ordinary, plain = {}, {}
+    for field in fields:
+        if field.startswith(":"):
+            old_mode, new_mode = field[1:].split(" ")[:2]
+            file = old_mode == NO_FILE and new_mode == FILE
+            ordinary[next(fields)] = file or new_mode in (old_mode, NO_FILE)
+        else:
+            added, _, path = field.split("\t", 2)
+            plain[path] = ordinary[path] and added != BINARY
+    return plain
+
+
+def _touched(git: Git, commits: Sequence[str]) -> set[str]:
+    """The paths that commits changed."""
+    if not commits:
+        return set()
+    words = ("diff-tree", "--stdin", "--root", "-r", "-z", "--no-renames", "--name-only")
+    asked = "".join(f"{commit}\n" for commit in git.lines("rev-parse", *commits))
+    return set(git.fields(*words, "--no-commit-id", stdin=asked))

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from git_parallel.comments import _readings, shown
 from git_parallel.errors import ParallelError
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
-from tests.conftest import PROGRAM, Repo, normal, run
+from tests.conftest import PROGRAM, Repo, mostly_slow, normal, run
 from tests.people import Person
 from tests.test_agents import Agent, claude, codex  # noqa: F401 - fixtures
 from tests.test_kill import bomb, steps
@@ -297,6 +298,7 @@ def test_a_rebase_is_compared_commit_by_commit(repo: Repo, task: Repo) -> None:
     assert "\n-one\n+ONE\n" in told
     assert "+first" not in told
     assert "of main" not in told
+    assert BEYOND not in told
 
 
 @pytest.mark.slow
@@ -309,6 +311,140 @@ def test_an_amended_commit_is_compared_with_what_it_was(repo: Repo, task: Repo) 
     told = review(repo, "--since-last")
     assert "    -+second\n    ++last\n" in told
     assert "diff --git" not in told
+    assert BEYOND not in told
+
+
+def amend(repo: Repo) -> None:
+    repo.git("add", "--all")
+    repo.git("commit", "--quiet", "--amend", "--no-edit")
+
+
+BEYOND = "○ and what a comparison of commits does not show\n"
+BLOCK = b"".join(b"%d\n" % n for n in range(9))
+REWRITES = [  # the last two are known only of a commit that differs in nothing else
+    ("logo", b"\0" * 99, b"\0evil", "Binary files a/logo and b/logo differ\n"),
+    ("a.min", b"old\n", b"new\n", "Binary files a/a.min and b/a.min differ\n"),
+    ("a.doc", b"old\n", b"new\n", " a.doc | 2 +-\n"),
+    ("f", b"".join([BLOCK, b"x\n", BLOCK, BLOCK]), b"".join([BLOCK, BLOCK, b"x\n", BLOCK]), "-x\n"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "old", "new", "wanted", "worded"),
+    [*((*row, False) for row in REWRITES), *((*row, True) for row in REWRITES[:2])],
+    ids=lambda v: str(v)[:6],
+)
+def test_a_rewrite_hides_nothing_that_commits_compare_as_equal(
+    repo: Repo, name: str, old: bytes, new: bytes, wanted: str, *, worded: bool
+) -> None:
+    """What is binary, what is called so, what a filter makes alike, lines that went elsewhere."""
+    (repo.path / "f").write_bytes(BLOCK * 3)
+    repo.write(".gitattributes", "*.min -diff\n*.doc diff=doc\n")
+    repo.git("config", "diff.doc.textconv", "wc -c <")
+    repo.git("add", ".")
+    repo.git("commit", "--quiet", "-m", "Before")
+    task = mine(repo)
+    task.commit("t", "1\n")
+    (task.path / name).write_bytes(old)
+    task.git("add", name)
+    task.git("commit", "--quiet", "-m", "Add it")
+    review(repo)
+    (task.path / name).write_bytes(new)
+    amend(task)
+    if worded:
+        task.git("commit", "--quiet", "--amend", "-m", "Add that")
+    told = review(repo, "--since-last")
+    assert ("= 2:" in told) is not worded
+    assert wanted in told
+    assert BEYOND in told
+    assert "○ nothing is new in `x`" in review(repo, "--since-last")
+
+
+@pytest.mark.parametrize("executable", [False, True])
+def test_a_mode_is_shown_where_it_is_not_the_usual_one(
+    repo: Repo, task: Repo, *, executable: bool
+) -> None:
+    if executable:
+        task.commit("tool", "one\n")
+    review(repo)
+    task.write("tool", "one\n").chmod(0o755)
+    amend(task)
+    shown = review(repo, "--since-last")
+    assert ("new mode 100755\n" if executable else "new file mode 100755\n") in shown
+
+
+@pytest.mark.parametrize("rebased", [False, True])
+def test_a_merge_that_was_made_again_hides_nothing(
+    repo: Repo, task: Repo, *, rebased: bool
+) -> None:
+    repo.commit("other", "of main\n")
+    task.git("merge", "--quiet", "--no-edit", "main")
+    review(repo)
+    repo.commit("other", "of main, mended\n")
+    if rebased:
+        task.git("reset", "--quiet", "--hard", "HEAD^")
+        task.git("commit", "--quiet", "--amend", "-m", "Shout again")
+        task.git("merge", "--quiet", "--no-edit", "-s", "ours", "main")
+    else:
+        task.write("evil", "evil\n")
+        amend(task)
+    told = review(repo, "--since-last")
+    changes = re.findall(r"^[-+]\w.*", told, re.MULTILINE)
+    assert changes == (["-of main, mended"] if rebased else ["+evil"])
+
+
+@pytest.mark.slow
+def test_where_a_rebase_can_not_be_followed_the_whole_of_a_file_is_shown(
+    repo: Repo, task: Repo
+) -> None:
+    (task.path / "logo").write_bytes(b"\0mine")
+    amend(task)
+    review(repo)
+    (repo.path / "logo").write_bytes(b"\0theirs")
+    repo.git("add", "logo")
+    repo.git("commit", "--quiet", "-m", "Theirs")
+    task.git("rebase", "--quiet", "-X", "theirs", "main")
+    shown = review(repo, "--since-last")
+    assert "diff --git a/logo b/logo\n" in shown
+    assert "diff --git a/readme.txt" not in shown
+
+
+MERGES = {
+    "ours": "git merge --quiet --no-edit -s ours main",
+    "dropped": "git merge --quiet --no-commit main; git checkout --quiet HEAD other; "
+    "git commit --quiet --no-edit",
+    "three": "git branch third main~; git merge --quiet --no-edit -s ours main third",
+}
+
+
+@pytest.mark.parametrize("way", mostly_slow(MERGES, ["ours"]))
+@pytest.mark.parametrize("bare", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_merge_that_drops_work_of_the_target_shows_it(
+    make_repo: Callable[..., Repo], way: str, *, bare: bool
+) -> None:
+    """A commit of the task's own stands below the merge, which git 2.39 must not show before it."""
+    repo = make_repo()
+    other = "".join(f"{n}\n" for n in range(20))
+    repo.commit("other", other)
+    seen_from = repo
+    if bare:
+        run("git", "clone", "--quiet", "--bare", repo.path, "b.git", cwd=repo.path.parent)
+        seen_from = Repo(repo.path.parent / "b.git")
+    task = mine(seen_from)
+    task.commit("readme.txt", "ONE\ntwo\nthree\nfour\nfive\n")
+    review(seen_from)
+    task.commit("f", "newest\n")
+    repo.commit("third", "3\n")
+    repo.commit("other", other.replace("7\n", "FIX\n"))
+    if bare:
+        repo.git("push", "--quiet", seen_from.path, "main")
+    run("sh", "-c", MERGES[way], cwd=task.path)
+    objects = seen_from.git("count-objects")
+    told = review(seen_from, "--since-last")
+    assert seen_from.git("count-objects") == objects
+    assert re.findall(r"^[-+][\w<=>].*", told, re.MULTILINE)[:3] == ["+newest", "-FIX", "+7"]
+    assert told.index("+newest") < told.index("-FIX")
 
 
 def test_what_is_gone_is_shown_as_a_whole(repo: Repo, task: Repo) -> None:

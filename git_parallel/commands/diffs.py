@@ -2,11 +2,13 @@
 
 from typing import Any
 
-from git_parallel import comments, output, review
+from git_parallel import comments, forecast, output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, render
 from git_parallel.errors import ParallelError
+from git_parallel.git import Git
 from git_parallel.process import foreground
+from git_parallel.records import Reviewed
 from git_parallel.repository import Repository
 from git_parallel.review import News, Span
 from git_parallel.task_view import TaskView
@@ -17,6 +19,13 @@ FORMS = {
     "files": ("diff", "--name-status"),
     "tool": ("difftool",),
 }
+NEW = (  # of merges what they did beside merging, of those of more than two everything
+    ("--max-parents=1", "--reverse"),
+    # The newest first: git 2.39 forgets the parents of what it has shown, and merges without them.
+    ("--min-parents=2", "--max-parents=2", "--topo-order", "--remerge-diff"),
+    ("--min-parents=3", "-m"),
+)
+MOST_PATHS = 1000  # more of them might not fit on a command line
 LOOKS = (None, "tool")  # who sees names and numbers only has not looked
 QUIT = (0, 141, -13)  # a pager that was left early ends git by SIGPIPE
 
@@ -29,52 +38,85 @@ def show(repository: Repository, view: TaskView, span: Span, form: str | None) -
         output.answer(output.printable("\n".join(_summary(repository, view, span))))
     view.folder.seen()
     if view.facts and view.facts.files:
-        _git(repository, view, *FORMS[form], span.fork, span.tip, "--")
+        _run(_git_of(repository, view), *FORMS[form], span.fork, span.tip, "--")
     if form in LOOKS:
         review.looked(repository, view, span)
     return 0
 
 
-def _git(repository: Repository, view: TaskView, *words: str) -> None:
-    """Run git on this terminal; raises ParallelError where it fails, having said why itself."""
-    git = repository.git
+def _git_of(repository: Repository, view: TaskView) -> Git:
+    """Git where it has a worktree, with its attributes; difftool needs one."""
     if repository.top is None and view.worktree and view.worktree.intact:
-        git = repository.git_in(view.path)  # difftool needs a worktree
+        return repository.git_in(view.path)
+    return repository.git
+
+
+def _run(git: Git, *words: str) -> None:
+    """Run git on this terminal; raises ParallelError where it fails, having said why itself."""
     done = foreground(git.argv(*words), folder=git.folder, environment=git.environment)
     if done.code not in QUIT:
         raise ParallelError(f"git {words[0]} failed", hint=f"git {' '.join(words)}")
 
 
 def _since(repository: Repository, view: TaskView, span: Span) -> int:
-    """Show what is new since the person looked last: commits that came on top as they are, others
-    beside those that they have taken the place of.
-    """
+    """Show what is new since the person looked last."""
     name, last = view.task.name, view.folder.reviewed
     found = review.news(repository, last, span)
     if last is None or found in (News.NEVER, News.GONE):
         why = "you have not looked at" if last is None else "what you saw is no longer here of"
         output.tell(output.NOTHING, f"{why} `{name}`: this is all of it")
         return show(repository, view, span, None)
-    ago = output.age(last.time)
     if found is News.NOTHING:
-        hint = f"git parallel review {name}"
-        output.tell(output.NOTHING, f"nothing is new in `{name}` since you looked, {ago} ago", hint)
+        words = f"nothing is new in `{name}` since you looked, {output.age(last.time)} ago"
+        output.tell(output.NOTHING, words, hint=f"git parallel review {name}")
         return 0
-    output.tell(output.NOTHING, f"what is new in `{name}` since you looked, {ago} ago")
-    if found is News.GROWN:
-        _log(repository, view, "--reverse", f"{last.tip}..{span.tip}", f"^{span.target}")
-    else:
-        old = f"{last.fork}..{last.tip}"
-        _git(repository, view, "range-diff", old, span.range, "--")
-        if new := review.unpaired(repository, old, span.range):
-            _log(repository, view, "--no-walk=unsorted", *new)
+    _show_new(repository, view, last, span, grown=found is News.GROWN)
     review.looked(repository, view, span)
     view.folder.seen()
     return 0
 
 
-def _log(repository: Repository, view: TaskView, *revisions: str) -> None:
-    _git(repository, view, "log", "--stat", "--patch", "--cc", *revisions, "--")
+def _show_new(
+    repository: Repository, view: TaskView, last: Reviewed, span: Span, *, grown: bool
+) -> None:
+    """Show commits that came on top as they are, others beside those that they have taken the place
+    of.
+    """
+    name, ago = view.task.name, f"{output.age(last.time)} ago"
+    git = _git_of(repository, view)
+    output.tell(output.NOTHING, f"what is new in `{name}` since you looked, {ago}")
+    if grown:
+        _show_grown(git, repository, last, span)
+    else:
+        _show_rewritten(git, repository, last, span)
+
+
+def _show_grown(git: Git, repository: Repository, last: Reviewed, span: Span) -> None:
+    new = (f"{last.tip}..{span.tip}", f"^{span.target}")
+    with forecast.aside(git, repository.common) as scratch:  # to merge again makes objects
+        for words in NEW:
+            limits = [word for word in words if "parents" in word]
+            if git.lines("rev-list", "-n1", *limits, *new):
+                _log(scratch, *words, *new)
+
+
+def _show_rewritten(git: Git, repository: Repository, last: Reviewed, span: Span) -> None:
+    old = f"{last.fork}..{last.tip}"
+    _run(git, "range-diff", old, span.range, "--")
+    pairs = review.pairs(repository, old, span.range)
+    if pairs.new:
+        _log(git, "--no-walk=unsorted", *pairs.new)
+    with forecast.aside(git, repository.common) as scratch:
+        beyond = review.beyond(scratch, last, span, pairs)
+        if beyond.paths:
+            output.tell(output.NOTHING, "and what a comparison of commits does not show")
+            literal = scratch.at(scratch.folder, GIT_LITERAL_PATHSPECS="1")
+            paths = beyond.paths if len(beyond.paths) <= MOST_PATHS else ()
+            _run(literal, *FORMS[None], beyond.seen, span.tip, "--", *paths)
+
+
+def _log(git: Git, *revisions: str) -> None:
+    _run(git, "log", "--stat", "--patch", *revisions, "--")
 
 
 def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
