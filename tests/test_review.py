@@ -447,6 +447,33 @@ def test_a_merge_that_drops_work_of_the_target_shows_it(
     assert told.index("+newest") < told.index("-FIX")
 
 
+@pytest.mark.parametrize("landed", [False, True])
+def test_where_nothing_of_its_own_is_left_that_is_said(
+    repo: Repo, task: Repo, tmp_path: Path, *, landed: bool
+) -> None:
+    span = f"{repo.git('rev-parse', '--short', 'main')}..{task.git('rev-parse', '--short', 'HEAD')}"
+    if landed:
+        task.git("reset", "--quiet", "--hard", "main")
+    review(repo)
+    repo.commit("other", "of main\n")
+    task.git("reset", "--quiet", "--hard", "main")
+    gone = f"what you saw, NOW ago, is not in it ↳ git log -p {span}"
+    why = "all is in main" if landed else gone
+    said = normal(review(repo, "--since-last"), tmp_path)
+    assert said == normal(f"○ `x` has no commits of its own: {why}\n", tmp_path)
+    assert "✓ x accepted at " in review(repo, "--accept")
+
+
+def test_after_a_look_at_nothing_all_is_new(repo: Repo, task: Repo) -> None:
+    tip = task.git("rev-parse", "HEAD")
+    task.git("reset", "--quiet", "--hard", "main")
+    review(repo)
+    repo.git("commit", "--quiet", "--amend", "-m", "Begin anew")
+    task.git("reset", "--quiet", "--hard", "main")
+    task.git("cherry-pick", tip)
+    assert "\n+THREE\n" in review(repo, "--since-last")
+
+
 def test_what_is_gone_is_shown_as_a_whole(repo: Repo, task: Repo) -> None:
     review(repo)
     task.git("commit", "--quiet", "--amend", "-m", "Shout again")

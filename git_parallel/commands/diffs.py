@@ -84,11 +84,27 @@ def _show_new(
     """
     name, ago = view.task.name, f"{output.age(last.time)} ago"
     git = _git_of(repository, view)
+    if span.fork == span.tip or not _has_own(view, grown=grown):
+        where = f"all is in {view.task.target}" if grown else f"what you saw, {ago}, is not in it"
+        hint = "" if grown else f"git log -p {_short(repository, last)}"
+        output.tell(output.NOTHING, f"`{name}` has no commits of its own: {where}", hint=hint)
+        return
     output.tell(output.NOTHING, f"what is new in `{name}` since you looked, {ago}")
     if grown:
         _show_grown(git, repository, last, span)
+    elif last.fork == last.tip:
+        _run(git, *FORMS[None], span.fork, span.tip, "--")
     else:
         _show_rewritten(git, repository, last, span)
+
+
+def _has_own(view: TaskView, *, grown: bool) -> bool:
+    """Whether a task has commits that its target has not, or had others that were merged."""
+    return bool(view.facts and view.facts.ahead) or (view.evidence is not None and not grown)
+
+
+def _short(repository: Repository, last: Reviewed) -> str:
+    return f"{repository.short(last.fork)}..{repository.short(last.tip)}"
 
 
 def _show_grown(git: Git, repository: Repository, last: Reviewed, span: Span) -> None:
