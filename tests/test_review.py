@@ -206,6 +206,42 @@ def test_a_pager_that_is_left_early_is_no_failure(repo: Repo, task: Repo) -> Non
     assert verdict(repo) == ("seen", True)
 
 
+PAGERS = {
+    "false": "ended with exit code 1",
+    "nosuch --pager": "ended with exit code 127",
+    "cat; exit 3": "did not come to its end",
+    "kill -9 $$": "did not come to its end",
+}
+
+
+@pytest.mark.parametrize("pager", mostly_slow(PAGERS, ["false"]))
+@pytest.mark.parametrize("lines", [1, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_pager_that_fails_is_no_look(repo: Repo, task: Repo, pager: str, lines: int) -> None:
+    task.commit("f", "much\n" * lines)
+    said = on_terminal(repo, f"{PROGRAM} review x; echo $?", GIT_PAGER=pager)
+    assert f"✗ the pager {PAGERS[pager]}: {pager}\n↳ choose another: GIT_PAGER=less," in said
+    assert said.endswith("\n1\n")
+    assert "review" not in repo.task("x")
+    said = on_terminal(repo, f"{PROGRAM} review x", GIT_PAGER="cat >&2")
+    assert "+THREE" in said
+    assert verdict(repo) == ("seen", True)
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_for_the_pager(repo: Repo, task: Repo) -> None:
+    """It ends a search in less, for one; who goes on to read has a pager that works."""
+    need_command("less")
+    task.commit("big", "".join(f"line {n}\n" for n in range(1000)))
+    repo.git("config", "core.pager", "less -R")
+    with Person([str(PROGRAM), "review", "x"], repo.path) as person:
+        person.sees("big ")
+        person.type("\x03")
+        person.type("/line 500\r")
+        person.sees("+line 500")
+        person.type("/line 900\r")
+        person.sees("+line 900")
+
+
 @pytest.mark.parametrize("bare", [False, True])
 def test_a_difftool_shows_both_sides(repo: Repo, task: Repo, *, bare: bool) -> None:
     if bare:

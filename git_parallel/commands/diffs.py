@@ -4,10 +4,8 @@ from typing import Any
 
 from git_parallel import comments, forecast, output, review
 from git_parallel.brief import first_line
-from git_parallel.commands import opinion, render
-from git_parallel.errors import ParallelError
+from git_parallel.commands import opinion, paging, render
 from git_parallel.git import Git
-from git_parallel.process import foreground
 from git_parallel.records import Reviewed
 from git_parallel.repository import Repository
 from git_parallel.review import News, Span
@@ -27,7 +25,6 @@ NEW = (  # of merges what they did beside merging, of those of more than two eve
 )
 MOST_PATHS = 1000  # more of them might not fit on a command line
 LOOKS = (None, "tool")  # who sees names and numbers only has not looked
-QUIT = (0, 141, -13)  # a pager that was left early ends git by SIGPIPE
 
 
 def show(repository: Repository, view: TaskView, span: Span, form: str | None) -> int:
@@ -38,7 +35,7 @@ def show(repository: Repository, view: TaskView, span: Span, form: str | None) -
         output.answer(output.printable("\n".join(_summary(repository, view, span))))
     view.folder.seen()
     if view.facts and view.facts.files:
-        _run(_git_of(repository, view), *FORMS[form], span.fork, span.tip, "--")
+        paging.run(_git_of(repository, view), *FORMS[form], span.fork, span.tip, "--")
     if form in LOOKS:
         review.looked(repository, view, span)
     return 0
@@ -49,13 +46,6 @@ def _git_of(repository: Repository, view: TaskView) -> Git:
     if repository.top is None and view.worktree and view.worktree.intact:
         return repository.git_in(view.path)
     return repository.git
-
-
-def _run(git: Git, *words: str) -> None:
-    """Run git on this terminal; raises ParallelError where it fails, having said why itself."""
-    done = foreground(git.argv(*words), folder=git.folder, environment=git.environment)
-    if done.code not in QUIT:
-        raise ParallelError(f"git {words[0]} failed", hint=f"git {' '.join(words)}")
 
 
 def _since(repository: Repository, view: TaskView, span: Span) -> int:
@@ -93,7 +83,7 @@ def _show_new(
     if grown:
         _show_grown(git, repository, last, span)
     elif last.fork == last.tip:
-        _run(git, *FORMS[None], span.fork, span.tip, "--")
+        paging.run(git, *FORMS[None], span.fork, span.tip, "--")
     else:
         _show_rewritten(git, repository, last, span)
 
@@ -118,7 +108,7 @@ def _show_grown(git: Git, repository: Repository, last: Reviewed, span: Span) ->
 
 def _show_rewritten(git: Git, repository: Repository, last: Reviewed, span: Span) -> None:
     old = f"{last.fork}..{last.tip}"
-    _run(git, "range-diff", old, span.range, "--")
+    paging.run(git, "range-diff", old, span.range, "--")
     pairs = review.pairs(repository, old, span.range)
     if pairs.new:
         _log(git, "--no-walk=unsorted", *pairs.new)
@@ -128,11 +118,11 @@ def _show_rewritten(git: Git, repository: Repository, last: Reviewed, span: Span
             output.tell(output.NOTHING, "and what a comparison of commits does not show")
             literal = scratch.at(scratch.folder, GIT_LITERAL_PATHSPECS="1")
             paths = beyond.paths if len(beyond.paths) <= MOST_PATHS else ()
-            _run(literal, *FORMS[None], beyond.seen, span.tip, "--", *paths)
+            paging.run(literal, *FORMS[None], beyond.seen, span.tip, "--", *paths)
 
 
 def _log(git: Git, *revisions: str) -> None:
-    _run(git, "log", "--stat", "--patch", *revisions, "--")
+    paging.run(git, "log", "--stat", "--patch", *revisions, "--")
 
 
 def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
