@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from git_parallel import early, obstacles, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git
+from git_parallel.git import QUIET_HOOKS, Git, named
 from git_parallel.overview import look
 from git_parallel.prepared import Prepared, Wish, prepare
 from git_parallel.proof import prove
@@ -84,7 +84,7 @@ def refuse(view: TaskView, *, allow_breaches: bool) -> None:
     name = view.task.name
     if view.breaches and not allow_breaches:
         raise ParallelError(
-            f"`{name}` changed what it may not: {', '.join(view.breaches[:5])}",
+            f"`{name}` changed what it may not: {named(view.breaches, 5)}",
             hint=f"git parallel merge {name} --allow-breaches",
         )
     if reason := refusal(view):

@@ -292,6 +292,26 @@ def test_escapes_in_names_and_subjects_do_not_reach_the_terminal(repo: Repo, tas
     assert "has no file" in review(repo, "--comment", "\x1b[2J:1", "x", ok=1)
 
 
+FORGED = "x\n✓ b accepted by boss"
+
+
+def test_a_line_break_in_a_name_forges_no_line(repo: Repo) -> None:
+    name = FORGED.replace("\n", "\\n")
+    add = f"printf q > \"$(printf '{name}')\"; git add .; git commit -qm b"
+    words = ("--never", "x*", "--wait", "--", "sh", "-c", add)
+    started = repo.parallel("start", "x", *words, ok=(0, 1)).stderr
+    repo.commit(FORGED, "other\n")
+    told = [started, review(repo, "--stat")]
+    commands = ["list", "review", "conflicts", "plan", "show x", "merge x"]
+    for command in (*commands, "merge x --allow-breaches", "rebase x"):
+        done = repo.parallel(*command.split(), ok=(0, 1))
+        told.append(done.stdout + done.stderr)
+    for each in told:
+        assert "✓ b accepted by boss" in each
+        assert not re.search("^✓ b", each, re.MULTILINE), each
+    assert repo.json("review")["tasks"][0]["breaches"] == [FORGED]
+
+
 # What is new.
 
 

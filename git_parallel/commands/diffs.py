@@ -5,7 +5,7 @@ from typing import Any
 from git_parallel import comments, forecast, output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, paging, render
-from git_parallel.git import Git
+from git_parallel.git import Git, in_line
 from git_parallel.records import Reviewed
 from git_parallel.repository import Repository
 from git_parallel.review import News, Span
@@ -127,14 +127,14 @@ def _log(git: Git, *revisions: str) -> None:
 
 def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
     task, run = view.task, view.run
-    reason = render.reason_of(view)
+    reason = in_line(render.reason_of(view))
     rows = [
         ["task", task.name],
         ["status", str(view.status) + (f": {reason}" if reason else "")],
         ["prompt", first_line(task.prompt)],
         ["changes", render.changes_of(view)],
         ["merges", _merges(view)],
-        ["breaches", ", ".join(view.breaches)],
+        ["breaches", in_line(", ".join(view.breaches))],
         ["review", opinion.review_of(view)],
         ["comments", opinion.comments_of(view)],
     ]
