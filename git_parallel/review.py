@@ -41,16 +41,28 @@ class Span(Struct, frozen=True):
 def span_of(view: TaskView) -> Span:
     """What a task did; raises ParallelError where that is not known."""
     if view.tip is None or view.facts is None or view.facts.fork is None:
-        raise ParallelError(f"`{view.task.name}` can't be compared: {view.trouble or 'no target'}")
+        words = f"`{view.task.name}` can't be compared: {unknown(view)}"
+        raise ParallelError(words, hint=explanation(view))
     return Span(view.facts.fork, view.tip, view.facts.target_tip)
 
 
+def unknown(view: TaskView) -> str:
+    """Why it is not known what a task did; nothing where it is."""
+    known = view.tip is not None and view.facts is not None and view.facts.fork is not None
+    return "" if known else view.trouble or "git can't tell what it changed"
+
+
+def explanation(view: TaskView) -> str:
+    """The command that tells more of a task of which something is not known."""
+    return "git parallel doctor" if view.broken else f"git parallel show {view.task.name}"
+
+
 def ready(views: Iterable[TaskView], order: Sequence[str]) -> list[TaskView]:
-    """The tasks that are ready for review: in the order in which they are to be merged, then what
-    that leaves out, small before large, and what was rejected last.
+    """The tasks that are ready and can be reviewed: in the order in which they are to be merged,
+    then what that leaves out, small before large, and what was rejected last.
     """
     places = {name: place for place, name in enumerate(order)}
-    waiting = [view for view in views if view.status is Status.READY]
+    waiting = [view for view in views if view.status is Status.READY and not unknown(view)]
     return sorted(waiting, key=lambda view: _rank(view, places.get(str(view.task.name))))
 
 

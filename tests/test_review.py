@@ -957,10 +957,28 @@ def test_refuses_what_makes_no_sense(repo: Repo, task: Repo) -> None:
         ("x -m why", "-m is for --reject and --accept"),
         ("x --reject", "say what is wrong with it"),
         ("x --accept --stat", "one thing at a time"),
-        ("x --files --json", "one thing at a time"),
+        ("x --files --json", "--json tells paths, numbers and commits, and takes no --files"),
+        ("x --since-last --json", "takes no --since-last"),
     ):
         assert told in repo.parallel("review", *line.split(), ok=2).stderr
     assert "review" not in repo.task("x")
+
+
+@pytest.mark.parametrize("what", ["target", pytest.param("branch", marks=pytest.mark.slow)])
+def test_what_can_not_be_compared_is_not_ready_for_review(repo: Repo, what: str) -> None:
+    repo.start("x", EDIT)
+    repo.git("branch", "--move", *(("main", "trunk") if what == "target" else ("parallel/x", "y")))
+    why = "main is gone" if what == "target" else "parallel/x is gone, its worktree is on y"
+    told = f"its {what} {why}\n↳ git parallel doctor\n"
+    for words in ((), ("--files",), ("--json",), ("--comment", "readme.txt", "x"), ("--accept",)):
+        assert review(repo, *words, ok=1) == f"✗ `x` can't be compared: {told}"
+    queue = repo.parallel("review")
+    assert queue.stdout == ""
+    assert queue.stderr.startswith(f"▲ x can't be reviewed: its {what} {why} ↳ git parallel doctor")
+    assert "○ nothing is ready for review" in queue.stderr
+    assert repo.json("review")["tasks"] == []
+    assert "▲ x is left out: its " in (plan := repo.parallel("plan").stdout)
+    assert "↳ git parallel doctor\n" in plan
 
 
 @pytest.mark.slow

@@ -121,7 +121,8 @@ def _until(left: Left) -> str:
 def _steps(left: Left, views: Mapping[str, TaskView]) -> list[str]:
     """What to do about a task that is left out, as commands: one of them will do."""
     if left.hindrance:
-        return [f"git parallel review {left.name}"]
+        broken = views[left.name].broken
+        return ["git parallel doctor" if broken else f"git parallel review {left.name}"]
     if left.waits:
         return [f"git parallel show {name}" for name in left.waits]
     view = views[left.name]

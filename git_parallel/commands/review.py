@@ -79,7 +79,10 @@ class Wish(Struct, frozen=True):
         if self.said.text is not None and self.said.verdict is None:
             raise UsageError("-m is for --reject and --accept", hint="--comment FILE:LINE TEXT")
         shows = [self.form, self.said.anything, self.listing]
-        if sum(map(bool, shows)) > 1 or (self.form and self.as_json):
+        if self.form and self.as_json:
+            option = "--since-last" if self.form == "since" else f"--{self.form}"
+            raise UsageError(f"--json tells paths, numbers and commits, and takes no {option}")
+        if sum(map(bool, shows)) > 1:
             raise UsageError("one thing at a time: to see, to list, or to say something")
 
     def refuse_details(self, message: str, hint: str) -> None:
