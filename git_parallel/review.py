@@ -21,6 +21,9 @@ from git_parallel.task_view import TaskView
 LOCK = "review"
 NEW_COMMITS = "new commits"
 PAIR = re.compile(r" *(?:\d+|-): +([0-9a-f]+|-+) ([=!<>]) +(?:\d+|-): +([0-9a-f]+|-+) ")
+PATCH = re.compile(r"^diff --git ", re.MULTILINE)
+HUNK = re.compile(r"^@@.*$", re.MULTILINE)
+FIRST = "\n@@"
 BINARY = "-"
 FILE = "100644"
 
@@ -142,14 +145,14 @@ class Pairs(Struct, frozen=True):
     """
 
     new: list[str]
-    differing: list[str]
+    differing: list[tuple[str, str]]
 
 
 def pairs(repository: Repository, seen: str, span: str) -> Pairs:
     """The pairs of the commits of two ranges, the oldest first; raises GitError."""
     told = repository.git.lines("range-diff", "--no-patch", "--no-color", seen, span, "--")
     found = [match.groups() for line in told if (match := PAIR.match(line))]
-    differing = [c for old, mark, new in found if mark != "=" for c in (old, new) if c.strip("-")]
+    differing = [(old, new) for old, mark, new in found if mark != "="]
     return Pairs([new for _, mark, new in found if mark == ">"], differing)
 
 
@@ -171,7 +174,7 @@ def beyond(git: Git, reviewed: Reviewed, span: Span, known: Pairs) -> Beyond:
     differ = _differing(git, seen, span.tip)
     ranges = (f"{reviewed.fork}..{reviewed.tip}", span.range)
     merges = any(git.lines("rev-list", "--merges", "-n1", each) for each in ranges)
-    shown = set() if merges else _touched(git, known.differing)
+    shown = set() if merges else _shown(git, known.differing)
     return Beyond(seen, [path for path, plain in differ.items() if not plain or path not in shown])
 
 
@@ -202,10 +205,24 @@ def _differing(git: Git, old: str, new: str) -> dict[str, bool]:
     return plain
 
 
-def _touched(git: Git, commits: Sequence[str]) -> set[str]:
-    """The paths that commits changed."""
-    if not commits:
-        return set()
-    words = ("diff-tree", "--stdin", "--root", "-r", "-z", "--no-renames", "--name-only")
-    asked = "".join(f"{commit}\n" for commit in git.lines("rev-parse", *commits))
-    return set(git.fields(*words, "--no-commit-id", stdin=asked))
+def _shown(git: Git, differing: Sequence[tuple[str, str]]) -> set[str]:
+    """The paths whose lines differ between the commits of some pairs, wherever they stand."""
+    shown = set()
+    for pair in differing:
+        old, new = (_lines(git, commit) for commit in pair)
+        shown |= {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+    return shown
+
+
+def _lines(git: Git, commit: str) -> dict[str, str]:
+    """The lines of a commit's patch, by path; nothing where git leaves a path out of it, as where a
+    filter makes both sides alike, so that it is not known which.
+    """
+    if not commit.strip("-"):
+        return {}
+    words = ("diff-tree", "--root", "-r", "-z", "--no-renames", "--no-commit-id", "--no-ext-diff")
+    told = git.run(*words, "--textconv", "--raw", "-p", commit).out
+    heads, _, patch = told.partition("\0diff --git ")
+    paths, parts = heads.split("\0")[1::2], PATCH.split(patch)
+    bodies = [HUNK.sub("", f"@@{part.partition(FIRST)[2]}") for part in parts]
+    return dict(zip(paths, bodies, strict=True)) if len(paths) == len(parts) else {}
