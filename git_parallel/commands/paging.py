@@ -5,9 +5,7 @@ which git does not tell.
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
 from git_parallel import temporary
 from git_parallel.errors import ParallelError
@@ -23,23 +21,24 @@ KEPT = "trap : INT QUIT; echo >{file}; {{ {pager}\n}}; echo $? >{file}"
 
 def run(git: Git, *words: str) -> None:
     """Run git, and raise ParallelError where it or the pager failed, having said why itself."""
-    with _pager(git, words[0]) as (pager, ended):
-        variables = {VARIABLE: KEPT.format(file=shlex.quote(str(ended)), pager=pager)}
-        there = git.at(git.folder, **variables) if pager else git
-        done = foreground(there.argv(*words), folder=there.folder, environment=there.environment)
-        if done.code not in QUIT:
-            raise ParallelError(f"git {words[0]} failed", hint=f"git {' '.join(words)}")
+    pager = _configured(git, words[0]) if os.isatty(sys.stdout.fileno()) else ""
+    if not pager:
+        _run(git, words)
+        return
+    with temporary.folder() as folder:
+        ended = folder / "ended"
+        kept = KEPT.format(file=shlex.quote(str(ended)), pager=pager)
+        _run(git.at(git.folder, **{VARIABLE: kept}), words)
         if ended.exists() and (code := ended.read_text().strip()) != "0":
             how = f"ended with exit code {code}" if code else "did not come to its end"
             hint = "choose another: GIT_PAGER=less, or git config core.pager less"
             raise ParallelError(f"the pager {how}: {pager}", hint=hint)
 
 
-@contextmanager
-def _pager(git: Git, verb: str) -> Iterator[tuple[str, Path]]:
-    """The pager that git will use, if any, and a file that is to say how it ended."""
-    with temporary.folder() as folder:
-        yield _configured(git, verb) if os.isatty(sys.stdout.fileno()) else "", folder / "pager"
+def _run(git: Git, words: Sequence[str]) -> None:
+    done = foreground(git.argv(*words), folder=git.folder, environment=git.environment)
+    if done.code not in QUIT:
+        raise ParallelError(f"git {words[0]} failed", hint=f"git {' '.join(words)}")
 
 
 def _configured(git: Git, verb: str) -> str:
