@@ -7,12 +7,13 @@ It is found out in two steps. `claim` says by which rule a task may be merged, o
 `judge` has the last word, once it is known whether all that the task changed is still there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct, structs
 
 from git_parallel.changes import Change
 from git_parallel.forecast import Trial
+from git_parallel.git import named
 from git_parallel.history import History
 from git_parallel.presence import Piece, Undone
 from git_parallel.records import Landed
@@ -197,7 +198,7 @@ def _dropped(way: Way, case: Case, own: Change, changes: Mapping[Pair, Change]) 
     left_out = [path for path in own.paths if path not in brought and path in differs]
     if not left_out:
         return ""
-    return f"its changes were dropped by the merge {way.carrier[:7]}: {_some(left_out)}"
+    return f"its changes were dropped by the merge {way.carrier[:7]}: {named(left_out, NAMED)}"
 
 
 def _resting_on(case: Case, history: History, pieces: list[Piece], proof: Evidence | None) -> Claim:
@@ -268,7 +269,7 @@ def judge(
         if left.unknown:
             return None, f"not known whether it is merged: {left.unknown}"
         if left.paths:
-            return None, f"its changes were reverted in {case.target}: {_some(left.paths)}"
+            return None, f"its changes were reverted in {case.target}: {named(left.paths, NAMED)}"
     return found.evidence, ""
 
 
@@ -285,11 +286,6 @@ def disputes(
         at = [number for number, (_, commit) in enumerate(line) if commit == entry]
         for step in line[at[0] + 1 :] if at else [(entry, "")]:
             yield piece, step
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(paths[:NAMED]) + more
 
 
 def reached(cases: Iterable[Case]) -> list[str]:

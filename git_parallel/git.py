@@ -271,6 +271,19 @@ def status_path(field: str) -> str:
     return field.split(" ", {"1": 8, "u": 10}.get(field[:1], 1))[-1]
 
 
+def named(names: Sequence[str], most: int) -> str:
+    """The first of some paths, and how many there are beside them: in one line, whatever characters
+    are in them.
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return in_line(", ".join(names[:most])) + more
+
+
+def in_line(name: str) -> str:
+    """A path as a part of a line, which it can't end."""
+    return name.replace("\n", "\\n")
+
+
 def last_words(text: str, *, lines: int = 3) -> str:
     """The end of what a program wrote on stderr, fit for the end of a message; without git's hints,
     which are about what it left there, where it said more than them.

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 
 from git_parallel import comments, early, obstacles, retreat, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git
+from git_parallel.git import QUIET_HOOKS, Git, named
 from git_parallel.overview import look
 from git_parallel.prepared import Prepared, Wish, prepare
 from git_parallel.proof import prove
@@ -90,7 +90,7 @@ def refuse(repository: Repository, view: TaskView, *, allow_breaches: bool) -> N
     name = view.task.name
     if view.breaches and not allow_breaches:
         raise ParallelError(
-            f"`{name}` changed what it may not: {', '.join(view.breaches[:5])}",
+            f"`{name}` changed what it may not: {named(view.breaches, 5)}",
             hint=f"git parallel merge {name} --allow-breaches",
         )
     if reason := refusal(view):
@@ -130,8 +130,8 @@ def land(
                 view.folder.seen()
                 return Landing(view, prepared, tuple(stack.follow(repository, view, prepared)))
             if wish.edit:
-                written = repository.git.text("log", "-1", "--format=%B", prepared.result)
-                wish = structs.replace(wish, edit=False, message=written)
+                log = ("log", "-1", "--no-show-signature", "--format=%B", prepared.result)
+                wish = structs.replace(wish, edit=False, message=repository.git.text(*log))
     raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
 
 

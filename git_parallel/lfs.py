@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from git_parallel.git import Git
+from git_parallel.git import Git, named
 from git_parallel.site import Site
 
 HEAD = b"version https://git-lfs.github.com/spec/"
@@ -48,5 +48,4 @@ def fill(site: Site) -> str:
         left = pending(site)
     if not left:
         return ""
-    named = ", ".join(left[:NAMED]) + (f" and {len(left) - NAMED} more" if left[NAMED:] else "")
-    return f"git-lfs can't fill {named}"
+    return f"git-lfs can't fill {named(left, NAMED)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from git_parallel.changes import NO_FILE, Change
 from git_parallel.errors import ParallelError, UnsafeError
-from git_parallel.git import Git, status_path
+from git_parallel.git import Git, in_line, named, status_path
 from git_parallel.prepared import Prepared
 from git_parallel.repository import Repository
 from git_parallel.ties import admin_of
@@ -36,7 +36,7 @@ def _refuse_changes(repository: Repository, prepared: Prepared, place: Path) -> 
     git = repository.git_in(place)
     if changed := _changed(git, prepared.change) or _hidden(git, prepared.change):
         raise UnsafeError(
-            f"uncommitted changes in {place} would be overwritten: {_named(changed)}",
+            f"uncommitted changes in {place} would be overwritten: {named(changed, MOST_NAMED)}",
             hint=f'git -C "{place}" stash',
         )
 
@@ -65,9 +65,10 @@ def refuse_files(repository: Repository, prepared: Prepared) -> None:
             hint="call it from that worktree",
         )
     if there := list(in_the_way(place, prepared.change)):
+        what = named(there, MOST_NAMED)
         raise UnsafeError(
-            f"files in {place} that git does not track would be overwritten: {_named(there)}",
-            hint=f"mv '{place / there[0]}' '{place / there[0]}.mine'",
+            f"files in {place} that git does not track would be overwritten: {what}",
+            hint=in_line(f"mv '{place / there[0]}' '{place / there[0]}.mine'"),
         )
     old = (entry.path for entry in prepared.change.entries if entry.old[0] != NO_FILE)
     if not all(os.path.lexists(place / path) for path in old):
@@ -85,11 +86,6 @@ def _place(prepared: Prepared) -> Path | None:
     """Where the target is checked out."""
     place = prepared.target.worktree
     return place if place and place.is_dir() else None
-
-
-def _named(paths: list[str]) -> str:
-    more = len(paths) - MOST_NAMED
-    return ", ".join(paths[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _changed(git: Git, change: Change) -> list[str]:

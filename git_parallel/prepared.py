@@ -14,7 +14,7 @@ from msgspec import Struct
 from git_parallel import forecast, message
 from git_parallel.changes import Change, changes_between
 from git_parallel.errors import GitError, ParallelError
-from git_parallel.git import Git, last_words
+from git_parallel.git import Git, last_words, named
 from git_parallel.hook_files import has_hook
 from git_parallel.replay import own_base
 from git_parallel.repository import Branch
@@ -81,14 +81,13 @@ def conflict(view: TaskView, paths: tuple[str, ...]) -> ConflictError:
     """The error for a task that does not merge, with the ways on: in its worktree, by its agent,
     by hand.
     """
-    named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-    task = view.task
+    task, where = view.task, named(paths, 5)
     ways = [f"git parallel rebase {task.name}"]
     if view.run and view.run.agent:
-        words = f"Rebase onto {task.target} and resolve the conflicts in {named}"
+        words = f"Rebase onto {task.target} and resolve the conflicts in {where}"
         ways.append(f"git parallel run {task.name} -m {shlex.quote(words)}")
     ways.append(f'git -C "$(git parallel path {task.name})" merge {task.target}')
-    words = f"`{task.name}` conflicts with {task.target} in {named}"
+    words = f"`{task.name}` conflicts with {task.target} in {where}"
     return ConflictError(words, "\n".join(ways), paths)
 
 

@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 from git_parallel import attributes, forecast
 from git_parallel.attributes import Places
 from git_parallel.collisions import Collisions, collisions
+from git_parallel.git import named
 from git_parallel.overview import look
 from git_parallel.plan import Candidate, Plan, plan
 from git_parallel.records import Verdict
@@ -102,7 +103,7 @@ def _hindrance(view: TaskView) -> str:
     if view.folder.verdict(view.tip) is Verdict.REJECTED:
         return REJECTED
     if view.breaches:
-        return f"changed what it may not: {', '.join(view.breaches[:3])}"
+        return f"changed what it may not: {named(view.breaches, 3)}"
     return ""
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from git_parallel import review
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.git import Git
+from git_parallel.git import Git, named
 from git_parallel.lock import Lock
 from git_parallel.overview import look, no_such_task
 from git_parallel.repository import Repository
@@ -38,14 +38,14 @@ class RebaseStopped(ParallelError):
     """A rebase that waits in the task's worktree; `paths` are in conflict."""
 
     def __init__(self, view: TaskView, paths: tuple[str, ...]) -> None:
-        task, named = view.task, ", ".join(paths[:5])
+        task = view.task
         ways = [
             f'cd "$(git parallel path {task.name})"  # resolve them, git add, and:',
             "git rebase --continue",
             "git rebase --abort",
         ]
-        words = f"the rebase of `{task.name}` onto {task.target} stopped at conflicts in {named}"
-        super().__init__(words, "\n".join(ways))
+        words = f"the rebase of `{task.name}` onto {task.target} stopped at conflicts in"
+        super().__init__(f"{words} {named(paths, 5)}", "\n".join(ways))
         self.paths = paths
 
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 from git_parallel import records
 from git_parallel.changes import NO_FILE, Change, changes_between
 from git_parallel.errors import ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git, status_path
+from git_parallel.git import QUIET_HOOKS, Git, named, status_path
 from git_parallel.lock import is_held
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import LANDING
@@ -180,8 +180,8 @@ def _refuse_in_the_way(git: Git, change: Change) -> None:
 
 def _refuse(git: Git, paths: set[str], *, hint: str) -> None:
     if paths:
-        named = ", ".join(sorted(paths)[:NAMED])
-        words = f"uncommitted changes in {git.folder} would be overwritten: {named}"
+        what = named(sorted(paths), NAMED)
+        words = f"uncommitted changes in {git.folder} would be overwritten: {what}"
         raise UnsafeError(words, hint=hint)
 
 

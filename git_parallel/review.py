@@ -9,7 +9,10 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
+from git_parallel import forecast
+from git_parallel.changes import NO_FILE
 from git_parallel.errors import ParallelError, UnsafeError
+from git_parallel.git import Git
 from git_parallel.records import Reviewed, Verdict
 from git_parallel.repository import Repository
 from git_parallel.task import Status, now
@@ -18,7 +21,12 @@ from git_parallel.task_view import TaskView
 
 LOCK = "review"
 NEW_COMMITS = "new commits"
-UNPAIRED = re.compile(r" *-: +-+ > +\d+: +([0-9a-f]+) ")
+PAIR = re.compile(r" *(?:\d+|-): +([0-9a-f]+|-+) ([=!<>]) +(?:\d+|-): +([0-9a-f]+|-+) ")
+PATCH = re.compile(r"^diff --git ", re.MULTILINE)
+HUNK = re.compile(r"^@@.*$", re.MULTILINE)
+FIRST = "\n@@"
+BINARY = "-"
+FILE = "100644"
 
 
 class Span(Struct, frozen=True):
@@ -37,16 +45,28 @@ class Span(Struct, frozen=True):
 def span_of(view: TaskView) -> Span:
     """What a task did; raises ParallelError where that is not known."""
     if view.tip is None or view.facts is None or view.facts.fork is None:
-        raise ParallelError(f"`{view.task.name}` can't be compared: {view.trouble or 'no target'}")
+        words = f"`{view.task.name}` can't be compared: {unknown(view)}"
+        raise ParallelError(words, hint=explanation(view))
     return Span(view.facts.fork, view.tip, view.facts.target_tip)
 
 
+def unknown(view: TaskView) -> str:
+    """Why it is not known what a task did; nothing where it is."""
+    known = view.tip is not None and view.facts is not None and view.facts.fork is not None
+    return "" if known else view.trouble or "git can't tell what it changed"
+
+
+def explanation(view: TaskView) -> str:
+    """The command that tells more of a task of which something is not known."""
+    return "git parallel doctor" if view.broken else f"git parallel show {view.task.name}"
+
+
 def ready(views: Iterable[TaskView], order: Sequence[str]) -> list[TaskView]:
-    """The tasks that are ready for review: in the order in which they are to be merged, then what
-    that leaves out, small before large, and what was rejected last.
+    """The tasks that are ready and can be reviewed: in the order in which they are to be merged,
+    then what that leaves out, small before large, and what was rejected last.
     """
     places = {name: place for place, name in enumerate(order)}
-    waiting = [view for view in views if view.status is Status.READY]
+    waiting = [view for view in views if view.status is Status.READY and not unknown(view)]
     return sorted(waiting, key=lambda view: _rank(view, places.get(str(view.task.name))))
 
 
@@ -155,9 +175,90 @@ def news(repository: Repository, reviewed: Reviewed | None, span: Span) -> News:
     return News.GROWN if grown else News.REWRITTEN
 
 
-def unpaired(repository: Repository, seen: str, span: str) -> list[str]:
-    """The commits of a range that take the place of none in another one, the oldest first: of those
-    git-range-diff(1) shows no more than the subject. Raises GitError.
+class Pairs(Struct, frozen=True):
+    """How git-range-diff(1) pairs the commits of two ranges: it shows the patches of those that
+    differ, and no more than the subject of those that are `new`.
     """
-    pairs = repository.git.lines("range-diff", "--no-patch", "--no-color", seen, span, "--")
-    return [found[1] for line in pairs if (found := UNPAIRED.match(line))]
+
+    new: list[str]
+    differing: list[tuple[str, str]]
+
+
+def pairs(repository: Repository, seen: str, span: str) -> Pairs:
+    """The pairs of the commits of two ranges, the oldest first; raises GitError."""
+    told = repository.git.lines("range-diff", "--no-patch", "--no-color", seen, span, "--")
+    found = [match.groups() for line in told if (match := PAIR.match(line))]
+    differing = [(old, new) for old, mark, new in found if mark != "="]
+    return Pairs([new for _, mark, new in found if mark == ">"], differing)
+
+
+class Beyond(Struct, frozen=True):
+    """What a range-diff does not show: the paths that differ between what a person saw, brought
+    onto the commit that the task stands on now, and the task; and that first side of them.
+    """
+
+    seen: str
+    paths: list[str]
+
+
+def beyond(git: Git, reviewed: Reviewed, span: Span, known: Pairs) -> Beyond:
+    """What is to be shown below a range-diff, which leaves out merges, and does not tell one binary
+    file from another, or the mode that a file is added with; `git` puts objects aside. Raises
+    GitError.
+    """
+    seen = _brought(git, reviewed, span)
+    differ = _differing(git, seen, span.tip)
+    ranges = (f"{reviewed.fork}..{reviewed.tip}", span.range)
+    merges = any(git.lines("rev-list", "--merges", "-n1", each) for each in ranges)
+    shown = set() if merges else _shown(git, known.differing)
+    return Beyond(seen, [path for path, plain in differ.items() if not plain or path not in shown])
+
+
+def _brought(git: Git, reviewed: Reviewed, span: Span) -> str:
+    """What a person saw on the commit that the task stands on now; where that is not known, only
+    that commit, so that all of the task is new.
+    """
+    if reviewed.fork == span.fork:
+        return reviewed.tip
+    pair = (span.fork, reviewed.tip)
+    trial = forecast.merged_since(git, [pair], {pair: reviewed.fork})[pair]
+    return trial.tree or span.fork
+
+
+def _differing(git: Git, old: str, new: str) -> dict[str, bool]:
+    """The paths that differ, and whether it is only lines of text that do."""
+    words = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--raw", "--numstat")
+    fields = iter(git.fields(*words, old, new))
+    ordinary, plain = {}, {}
+    for field in fields:
+        if field.startswith(":"):
+            old_mode, new_mode = field[1:].split(" ")[:2]
+            file = old_mode == NO_FILE and new_mode == FILE
+            ordinary[next(fields)] = file or new_mode in (old_mode, NO_FILE)
+        else:
+            added, _, path = field.split("\t", 2)
+            plain[path] = ordinary[path] and added != BINARY
+    return plain
+
+
+def _shown(git: Git, differing: Sequence[tuple[str, str]]) -> set[str]:
+    """The paths whose lines differ between the commits of some pairs, wherever they stand."""
+    shown = set()
+    for pair in differing:
+        old, new = (_lines(git, commit) for commit in pair)
+        shown |= {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}
+    return shown
+
+
+def _lines(git: Git, commit: str) -> dict[str, str]:
+    """The lines of a commit's patch, by path; nothing where git leaves a path out of it, as where a
+    filter makes both sides alike, so that it is not known which.
+    """
+    if not commit.strip("-"):
+        return {}
+    words = ("diff-tree", "--root", "-r", "-z", "--no-renames", "--no-commit-id", "--no-ext-diff")
+    told = git.run(*words, "--textconv", "--raw", "-p", commit).out
+    heads, _, patch = told.partition("\0diff --git ")
+    paths, parts = heads.split("\0")[1::2], PATCH.split(patch)
+    bodies = [HUNK.sub("", f"@@{part.partition(FIRST)[2]}") for part in parts]
+    return dict(zip(paths, bodies, strict=True)) if len(paths) == len(parts) else {}

@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from git_parallel import environment, ignored, submodules, temporary, tree
 from git_parallel.errors import ParallelError
-from git_parallel.git import Git, Process, clean_environment, end, status_path
+from git_parallel.git import Git, Process, clean_environment, end, named, status_path
 from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
@@ -97,7 +97,7 @@ def _inspect(subject: Subject, trees: list[Tree]) -> Verdict:
     reasons += _closed(lambda s: _content(s, trees, precious), subject)
     if precious and not subject.explicit:
         way = f"git parallel remove {subject.task.name}"
-        reasons.append(f"ignored files that can't be made again: {_some(precious)} ({way})")
+        reasons.append(f"ignored files that can't be made again: {named(precious, NAMED)} ({way})")
     return Verdict(tuple(reasons), tuple(precious))
 
 
@@ -140,11 +140,11 @@ def _activity(subject: Subject) -> Iterator[str]:
         return
     run = folder.last_run()
     if run and run.result is None and (left := leftovers(subject.repository, folder, run)):
-        yield f"{_some(left)} still runs (git parallel stop {subject.task.name})"
+        yield f"{named(left, NAMED)} still runs (git parallel stop {subject.task.name})"
         return
     spare = tree.ancestors() if subject.explicit else frozenset({os.getpid()})
     if inside := tree.inside(worktree.path, spare=spare):
-        yield f"{_some(inside)} still uses it"
+        yield f"{named(inside, NAMED)} still uses it"
     for lock in _git_locks(worktree):
         yield f"git is at work in it, or died there (then delete it): {lock}"
     by_hand = run is None or run.interactive
@@ -197,7 +197,7 @@ def _content_of(
     fields = git.finish(one.status).fields if one.status else git.fields(*CONTENT)
     changed = [prefix + status_path(field) for field in fields if not field.startswith("! ")]
     if changed:
-        yield f"not committed: {_some(changed)}"
+        yield f"not committed: {named(changed, NAMED)}"
         return
     walked = 0
     for name in (field[2:] for field in fields if field.startswith("! ")):
@@ -263,7 +263,7 @@ def _hidden_in(git: Git, prefix: str, present: list[str]) -> Iterator[str]:
     shown = [prefix + name for name in sorted(set(changed) & set(present))]
     if shown:
         way = "git update-index --no-assume-unchanged --no-skip-worktree"
-        yield f"edited, but hidden from git status: {_some(shown)} ({way})"
+        yield f"edited, but hidden from git status: {named(shown, NAMED)} ({way})"
 
 
 def _submodules(subject: Subject, trees: Sequence[Tree]) -> Iterator[str]:
@@ -282,9 +282,3 @@ def _submodules(subject: Subject, trees: Sequence[Tree]) -> Iterator[str]:
             yield f"the submodule {name} has a stash (git stash pop)"
         for what in operations_in(modules):
             yield f"{what} is not finished in the submodule {name}"
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:NAMED])
-    more = len(names) - NAMED
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from git_parallel import replay
 from git_parallel.errors import ParallelError
+from git_parallel.git import named
 from git_parallel.overview import find_folder, look
 from git_parallel.prepared import Prepared
 from git_parallel.replay import Replayed
@@ -88,8 +89,7 @@ def _rebase(repository: Repository, name: TaskName, *, onto: str, below: str) ->
                 replay.give_up(repository, view)
                 raise
     except replay.RebaseStopped as error:
-        named = ", ".join(error.paths[:5])
-        return [_left(repository, name, f"it conflicts in {named}")]
+        return [_left(repository, name, f"it conflicts in {named(error.paths, 5)}")]
     except ParallelError as error:
         return [_left(repository, name, replay.reason_in(error, name))]
     found = [Moved(name, view.task.target, done)]

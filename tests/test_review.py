@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from git_parallel.comments import _readings, shown
 from git_parallel.errors import ParallelError
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
-from tests.conftest import PROGRAM, Repo, normal, run, until
+from tests.conftest import PROGRAM, Repo, mostly_slow, normal, run, until
 from tests.people import Person
 from tests.test_agents import Agent, claude, codex  # noqa: F401 - fixtures
 from tests.test_kill import bomb, steps
@@ -205,6 +206,42 @@ def test_a_pager_that_is_left_early_is_no_failure(repo: Repo, task: Repo) -> Non
     assert verdict(repo) == ("seen", True)
 
 
+PAGERS = {
+    "false": "ended with exit code 1",
+    "nosuch --pager": "ended with exit code 127",
+    "cat; exit 3": "did not come to its end",
+    "kill -9 $$": "did not come to its end",
+}
+
+
+@pytest.mark.parametrize("pager", mostly_slow(PAGERS, ["false"]))
+@pytest.mark.parametrize("lines", [1, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_a_pager_that_fails_is_no_look(repo: Repo, task: Repo, pager: str, lines: int) -> None:
+    task.commit("f", "much\n" * lines)
+    said = on_terminal(repo, f"{PROGRAM} review x; echo $?", GIT_PAGER=pager)
+    assert f"✗ the pager {PAGERS[pager]}: {pager}\n↳ choose another: GIT_PAGER=less," in said
+    assert said.endswith("\n1\n")
+    assert "review" not in repo.task("x")
+    said = on_terminal(repo, f"{PROGRAM} review x", GIT_PAGER="cat >&2")
+    assert "+THREE" in said
+    assert verdict(repo) == ("seen", True)
+
+
+@pytest.mark.slow
+def test_an_interrupt_is_for_the_pager(repo: Repo, task: Repo) -> None:
+    """It ends a search in less, for one; who goes on to read has a pager that works."""
+    need_command("less")
+    task.commit("big", "".join(f"line {n}\n" for n in range(1000)))
+    repo.git("config", "core.pager", "less -R")
+    with Person([str(PROGRAM), "review", "x"], repo.path) as person:
+        person.sees("big ")
+        person.type("\x03")
+        person.type("/line 500\r")
+        person.sees("+line 500")
+        person.type("/line 900\r")
+        person.sees("+line 900")
+
+
 @pytest.mark.parametrize("bare", [False, True])
 def test_a_difftool_shows_both_sides(repo: Repo, task: Repo, *, bare: bool) -> None:
     if bare:
@@ -255,6 +292,26 @@ def test_escapes_in_names_and_subjects_do_not_reach_the_terminal(repo: Repo, tas
     assert "has no file" in review(repo, "--comment", "\x1b[2J:1", "x", ok=1)
 
 
+FORGED = "x\n✓ b accepted by boss"
+
+
+def test_a_line_break_in_a_name_forges_no_line(repo: Repo) -> None:
+    name = FORGED.replace("\n", "\\n")
+    add = f"printf q > \"$(printf '{name}')\"; git add .; git commit -qm b"
+    words = ("--never", "x*", "--wait", "--", "sh", "-c", add)
+    started = repo.parallel("start", "x", *words, ok=(0, 1)).stderr
+    repo.commit(FORGED, "other\n")
+    told = [started, review(repo, "--stat")]
+    commands = ["list", "review", "conflicts", "plan", "show x", "merge x"]
+    for command in (*commands, "merge x --allow-breaches", "rebase x"):
+        done = repo.parallel(*command.split(), ok=(0, 1))
+        told.append(done.stdout + done.stderr)
+    for each in told:
+        assert "✓ b accepted by boss" in each
+        assert not re.search("^✓ b", each, re.MULTILINE), each
+    assert repo.json("review")["tasks"][0]["breaches"] == [FORGED]
+
+
 # What is new.
 
 
@@ -297,6 +354,7 @@ def test_a_rebase_is_compared_commit_by_commit(repo: Repo, task: Repo) -> None:
     assert "\n-one\n+ONE\n" in told
     assert "+first" not in told
     assert "of main" not in told
+    assert BEYOND not in told
 
 
 @pytest.mark.slow
@@ -309,6 +367,164 @@ def test_an_amended_commit_is_compared_with_what_it_was(repo: Repo, task: Repo) 
     told = review(repo, "--since-last")
     assert "    -+second\n    ++last\n" in told
     assert "diff --git" not in told
+    assert BEYOND not in told
+
+
+def amend(repo: Repo) -> None:
+    repo.git("add", "--all")
+    repo.git("commit", "--quiet", "--amend", "--no-edit")
+
+
+BEYOND = "○ and what a comparison of commits does not show\n"
+BLOCK = b"".join(b"%d\n" % n for n in range(9))
+REWRITES = [
+    ("logo", b"\0" * 99, b"\0evil", "Binary files a/logo and b/logo differ\n"),
+    ("a.min", b"old\n", b"new\n", "Binary files a/a.min and b/a.min differ\n"),
+    ("a.doc", b"old\n", b"new\n", " a.doc | 2 +-\n"),
+    ("f", b"".join([BLOCK, b"x\n", BLOCK, BLOCK]), b"".join([BLOCK, BLOCK, b"x\n", BLOCK]), "-x\n"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("worded", [False, True])
+@pytest.mark.parametrize(("name", "old", "new", "wanted"), REWRITES, ids=lambda v: str(v)[:6])
+def test_a_rewrite_hides_nothing_that_commits_compare_as_equal(
+    repo: Repo, name: str, old: bytes, new: bytes, wanted: str, *, worded: bool
+) -> None:
+    """What is binary, what is called so, what a filter makes alike, lines that went elsewhere."""
+    (repo.path / "f").write_bytes(BLOCK * 3)
+    repo.write(".gitattributes", "*.min -diff\n*.doc diff=doc\n")
+    repo.git("config", "diff.doc.textconv", "wc -c <")
+    repo.git("add", ".")
+    repo.git("commit", "--quiet", "-m", "Before")
+    task = mine(repo)
+    task.commit("t", "1\n")
+    (task.path / name).write_bytes(old)
+    task.git("add", name)
+    task.git("commit", "--quiet", "-m", "Add it")
+    review(repo)
+    (task.path / name).write_bytes(new)
+    amend(task)
+    if worded:
+        task.git("commit", "--quiet", "--amend", "-m", "Add that")
+    told = review(repo, "--since-last")
+    assert ("= 2:" in told) is not worded
+    assert wanted in told
+    assert BEYOND in told
+    assert "○ nothing is new in `x`" in review(repo, "--since-last")
+
+
+@pytest.mark.parametrize("executable", [False, True])
+def test_a_mode_is_shown_where_it_is_not_the_usual_one(
+    repo: Repo, task: Repo, *, executable: bool
+) -> None:
+    if executable:
+        task.commit("tool", "one\n")
+    review(repo)
+    task.write("tool", "one\n").chmod(0o755)
+    amend(task)
+    shown = review(repo, "--since-last")
+    assert ("new mode 100755\n" if executable else "new file mode 100755\n") in shown
+
+
+@pytest.mark.parametrize("rebased", [False, True])
+def test_a_merge_that_was_made_again_hides_nothing(
+    repo: Repo, task: Repo, *, rebased: bool
+) -> None:
+    repo.commit("other", "of main\n")
+    task.git("merge", "--quiet", "--no-edit", "main")
+    review(repo)
+    repo.commit("other", "of main, mended\n")
+    if rebased:
+        task.git("reset", "--quiet", "--hard", "HEAD^")
+        task.git("commit", "--quiet", "--amend", "-m", "Shout again")
+        task.git("merge", "--quiet", "--no-edit", "-s", "ours", "main")
+    else:
+        task.write("evil", "evil\n")
+        amend(task)
+    told = review(repo, "--since-last")
+    changes = re.findall(r"^[-+]\w.*", told, re.MULTILINE)
+    assert changes == (["-of main, mended"] if rebased else ["+evil"])
+
+
+@pytest.mark.slow
+def test_where_a_rebase_can_not_be_followed_the_whole_of_a_file_is_shown(
+    repo: Repo, task: Repo
+) -> None:
+    (task.path / "logo").write_bytes(b"\0mine")
+    amend(task)
+    review(repo)
+    (repo.path / "logo").write_bytes(b"\0theirs")
+    repo.git("add", "logo")
+    repo.git("commit", "--quiet", "-m", "Theirs")
+    task.git("rebase", "--quiet", "-X", "theirs", "main")
+    shown = review(repo, "--since-last")
+    assert "diff --git a/logo b/logo\n" in shown
+    assert "diff --git a/readme.txt" not in shown
+
+
+MERGES = {
+    "ours": "git merge --quiet --no-edit -s ours main",
+    "dropped": "git merge --quiet --no-commit main; git checkout --quiet HEAD other; "
+    "git commit --quiet --no-edit",
+    "three": "git branch third main~; git merge --quiet --no-edit -s ours main third",
+}
+
+
+@pytest.mark.parametrize("way", mostly_slow(MERGES, ["ours"]))
+@pytest.mark.parametrize("bare", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_merge_that_drops_work_of_the_target_shows_it(
+    make_repo: Callable[..., Repo], way: str, *, bare: bool
+) -> None:
+    """A commit of the task's own stands below the merge, which git 2.39 must not show before it."""
+    repo = make_repo()
+    other = "".join(f"{n}\n" for n in range(20))
+    repo.commit("other", other)
+    seen_from = repo
+    if bare:
+        run("git", "clone", "--quiet", "--bare", repo.path, "b.git", cwd=repo.path.parent)
+        seen_from = Repo(repo.path.parent / "b.git")
+    task = mine(seen_from)
+    task.commit("readme.txt", "ONE\ntwo\nthree\nfour\nfive\n")
+    review(seen_from)
+    task.commit("f", "newest\n")
+    repo.commit("third", "3\n")
+    repo.commit("other", other.replace("7\n", "FIX\n"))
+    if bare:
+        repo.git("push", "--quiet", seen_from.path, "main")
+    run("sh", "-c", MERGES[way], cwd=task.path)
+    objects = seen_from.git("count-objects")
+    told = review(seen_from, "--since-last")
+    assert seen_from.git("count-objects") == objects
+    assert re.findall(r"^[-+][\w<=>].*", told, re.MULTILINE)[:3] == ["+newest", "-FIX", "+7"]
+    assert told.index("+newest") < told.index("-FIX")
+
+
+@pytest.mark.parametrize("landed", [False, True])
+def test_where_nothing_of_its_own_is_left_that_is_said(
+    repo: Repo, task: Repo, tmp_path: Path, *, landed: bool
+) -> None:
+    span = f"{repo.git('rev-parse', '--short', 'main')}..{task.git('rev-parse', '--short', 'HEAD')}"
+    if landed:
+        task.git("reset", "--quiet", "--hard", "main")
+    review(repo)
+    repo.commit("other", "of main\n")
+    task.git("reset", "--quiet", "--hard", "main")
+    gone = f"what you saw, NOW ago, is not in it ↳ git log -p {span}"
+    why = "all is in main" if landed else gone
+    said = normal(review(repo, "--since-last"), tmp_path)
+    assert said == normal(f"○ `x` has no commits of its own: {why}\n", tmp_path)
+    assert "✓ x accepted at " in review(repo, "--accept")
+
+
+def test_after_a_look_at_nothing_all_is_new(repo: Repo, task: Repo) -> None:
+    tip = task.git("rev-parse", "HEAD")
+    task.git("reset", "--quiet", "--hard", "main")
+    review(repo)
+    repo.git("commit", "--quiet", "--amend", "-m", "Begin anew")
+    task.git("reset", "--quiet", "--hard", "main")
+    task.git("cherry-pick", tip)
+    assert "\n+THREE\n" in review(repo, "--since-last")
 
 
 def test_what_is_gone_is_shown_as_a_whole(repo: Repo, task: Repo) -> None:
@@ -987,7 +1203,8 @@ def test_refuses_what_makes_no_sense(repo: Repo, task: Repo) -> None:
         ("x -m why", "-m is for --reject and --accept"),
         ("x --reject", "say what is wrong with it"),
         ("x --accept --stat", "one thing at a time"),
-        ("x --files --json", "one thing at a time"),
+        ("x --files --json", "--json tells paths, numbers and commits, and takes no --files"),
+        ("x --since-last --json", "takes no --since-last"),
         ("x --stat --files", "one thing at a time"),
         ("x --accept --reject -m no", "--accept and --reject can't be used together"),
         ("x --comment readme.txt:1 --accept", "a text is missing before --accept"),
@@ -995,6 +1212,23 @@ def test_refuses_what_makes_no_sense(repo: Repo, task: Repo) -> None:
     ):
         assert told in repo.parallel("review", *line.split(), ok=2).stderr
     assert "review" not in repo.task("x")
+
+
+@pytest.mark.parametrize("what", ["target", pytest.param("branch", marks=pytest.mark.slow)])
+def test_what_can_not_be_compared_is_not_ready_for_review(repo: Repo, what: str) -> None:
+    repo.start("x", EDIT)
+    repo.git("branch", "--move", *(("main", "trunk") if what == "target" else ("parallel/x", "y")))
+    why = "main is gone" if what == "target" else "parallel/x is gone, its worktree is on y"
+    told = f"its {what} {why}\n↳ git parallel doctor\n"
+    for words in ((), ("--files",), ("--json",), ("--comment", "readme.txt", "x"), ("--accept",)):
+        assert review(repo, *words, ok=1) == f"✗ `x` can't be compared: {told}"
+    queue = repo.parallel("review")
+    assert queue.stdout == ""
+    assert queue.stderr.startswith(f"▲ x can't be reviewed: its {what} {why} ↳ git parallel doctor")
+    assert "○ nothing is ready for review" in queue.stderr
+    assert repo.json("review")["tasks"] == []
+    assert "▲ x is left out: its " in (plan := repo.parallel("plan").stdout)
+    assert "↳ git parallel doctor\n" in plan
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, run
+from tests.conftest import Repo, normal, run
 from tests.tools import need_command
 
 ADD = "echo x > x.txt && git add . && git commit -qm 'Add x'"
@@ -138,3 +138,26 @@ def test_takes_what_was_signed_where_signatures_are_verified(
     repo.parallel("merge", "x", "--strategy", strategy)
     assert (repo.path / "x.txt").exists()
     assert keys.exists()
+
+
+@pytest.mark.slow
+def test_signatures_that_git_shows_are_no_part_of_commits_or_messages(
+    repo: Repo, keys: Path
+) -> None:
+    """Between the editor and the merge main moves, so that the message is read from a commit."""
+    make(repo)
+    repo.git("config", "log.showSignature", "true")
+    assert "  SHORT Add x\n" in normal(repo.parallel("review", "x", "--stat").stdout, keys)
+    commit, *others = repo.json("review", "x")["commits"]
+    assert (commit["subject"], len(commit["commit"]), others) == ("Add x", 40, [])
+    moved = repo.path.parent / "moved"
+    moves = 'unset $(git rev-parse --local-env-vars); git -C "$REPO" commit -qm moves --allow-empty'
+    editor = repo.path.parent / "editor"
+    editor.write_text(
+        f'#!/bin/sh\necho Mine > "$1"\ntest -e {moved} && exit\ntouch {moved}\n{moves}\n'
+    )
+    editor.chmod(0o755)
+    env = {"GIT_EDITOR": str(editor), "REPO": str(repo.path)}
+    repo.parallel("merge", "x", "--edit", env=env)
+    assert repo.git("log", "-1", "--no-show-signature", "--format=%B").startswith("Mine\n")
+    assert repo.git("log", "-1", "--no-show-signature", "--format=%s", "main^") == "moves"

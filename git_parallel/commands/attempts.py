@@ -2,6 +2,7 @@
 
 from git_parallel import output, review
 from git_parallel.commands import render
+from git_parallel.git import in_line
 from git_parallel.records import Verdict
 from git_parallel.task import Run
 from git_parallel.task_view import TaskView
@@ -35,7 +36,7 @@ def _row(view: TaskView) -> list[str]:
         render.changes_of(view),
         render.took_of(run),
         render.cost_of(run),
-        output.printable(render.reason_of(view)),
+        output.printable(in_line(render.reason_of(view))),
     ]
 
 

@@ -14,6 +14,7 @@ from msgspec import structs
 from git_parallel import early, environment, output
 from git_parallel.commands import render
 from git_parallel.errors import ParallelError
+from git_parallel.git import in_line
 from git_parallel.overview import Damaged, Overview, look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status
@@ -162,7 +163,7 @@ def _note(view: TaskView) -> str:
     notes = [render.reason_of(view)]
     if view.facts and view.facts.conflicts:
         notes.append(f"conflicts with {view.task.target}")
-    return "; ".join(note for note in notes if note)
+    return in_line("; ".join(note for note in notes if note))
 
 
 def _damaged_row(damaged: Damaged) -> list[str]:

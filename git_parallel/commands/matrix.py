@@ -9,6 +9,7 @@ from typing import Any
 from git_parallel import output
 from git_parallel.collisions import Collision, Collisions, Live, collisions
 from git_parallel.forecast import Trial
+from git_parallel.git import in_line
 from git_parallel.repository import find_repository
 
 OPTIONS = frozenset({"--json"})
@@ -75,7 +76,7 @@ def places(trial: Trial) -> str:
         return f"not known: {trial.unknown}"
     shown = list(zip(trial.conflicts, trial.kinds, strict=True))[:MOST_PATHS]
     alike = itertools.groupby(shown, key=lambda one: one[1])
-    told = [f"{', '.join(path for path, _ in group)} ({kind})" for kind, group in alike]
+    told = [f"{in_line(', '.join(path for path, _ in group))} ({kind})" for kind, group in alike]
     more = len(trial.conflicts) - len(shown)
     return ", ".join(told) + (f" and {more} more" if more else "")
 

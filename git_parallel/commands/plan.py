@@ -129,8 +129,8 @@ def _until(left: Left) -> str:
 def _steps(left: Left, views: Mapping[str, TaskView]) -> list[str]:
     """What to do about a task that is left out, as commands: one of them will do."""
     if left.hindrance:
-        gone = views[left.name].target is None or views[left.name].tip is None
-        return ["git parallel doctor" if gone else f"git parallel review {left.name}"]
+        broken = views[left.name].broken
+        return ["git parallel doctor" if broken else f"git parallel review {left.name}"]
     if left.waits:
         return [f"git parallel show {name}" for name in left.waits]
     view = views[left.name]

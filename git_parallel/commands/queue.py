@@ -6,9 +6,11 @@ from typing import Any
 from git_parallel import output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import render
+from git_parallel.git import in_line
 from git_parallel.overview import look
 from git_parallel.proposal import propose
 from git_parallel.repository import Repository
+from git_parallel.task import Status
 from git_parallel.task_view import TaskView
 
 TITLES = ("  TASK", "REVIEW", "CHANGES", "CHECKS", "MERGES", "BREACHES", "TIME", "COST", "PROMPT")
@@ -23,6 +25,7 @@ def show(repository: Repository, *, as_json: bool) -> int:
     order = propose(repository, config.merge.strategy, views).plan.order
     ready = review.ready(views, order)
     has_checks = bool(config.checks.run)
+    _tell_unknown(views)
     if as_json:
         tasks = [_json(view, has_checks=has_checks) for view in ready]
         output.json({"version": 1, "tasks": tasks})
@@ -39,6 +42,13 @@ def show(repository: Repository, *, as_json: bool) -> int:
             output.answer(output.table([[row[0], row[-1]]], width=width))
             output.answer(f"    {_stacked(row)}")
     return 0
+
+
+def _tell_unknown(views: Sequence[TaskView]) -> None:
+    for view in views:
+        if view.status is Status.READY and (why := review.unknown(view)):
+            words = output.printable(f"{view.task.name} can't be reviewed: {in_line(why)}")
+            output.tell(output.WARNING, words, hint=review.explanation(view))
 
 
 def _stacked(row: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from git_parallel import output
+from git_parallel.git import in_line, named
 from git_parallel.records import Reviewed
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
@@ -141,7 +142,7 @@ def reason_of(view: TaskView) -> str:
     if view.worktree and not view.alive:
         parts += [f"{what} is not finished in its worktree" for what in view.worktree.operations]
     if view.breaches and view.status is Status.READY:
-        parts.append(f"outside its constraints: {', '.join(view.breaches[:3])}")
+        parts.append(f"outside its constraints: {named(view.breaches, 3)}")
     return "; ".join(dict.fromkeys(part for part in parts if part))
 
 
@@ -205,8 +206,7 @@ def merges_of(view: TaskView, *, most: int) -> str:
 
 def some(paths: Sequence[str], most: int) -> str:
     """The first of some paths, and how many there are beside them."""
-    more = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return output.printable(", ".join(paths[:most])) + more
+    return output.printable(named(paths, most))
 
 
 def next_step(view: TaskView) -> str:
@@ -229,7 +229,7 @@ def next_step(view: TaskView) -> str:
 
 def tell_status(view: TaskView) -> None:
     """Narrate what a task has come to."""
-    reason = reason_of(view)
+    reason = in_line(reason_of(view))
     words = f"{view.task.name} is {view.status}" + (f": {reason}" if reason else "")
     output.tell(glyph_of(view.status), output.printable(words), hint=next_step(view))
 

@@ -91,8 +91,11 @@ class Wish(Struct, frozen=True):
         """Raise UsageError where the options do not go together."""
         if self.said.text is not None and self.said.verdict is None:
             raise UsageError("-m is for --reject and --accept", hint="--comment FILE:LINE TEXT")
+        if self.forms and self.as_json:
+            option = "--since-last" if self.forms[0] == "since" else f"--{self.forms[0]}"
+            raise UsageError(f"--json tells paths, numbers and commits, and takes no {option}")
         shows = [*self.forms, self.said.anything, self.listing]
-        if sum(map(bool, shows)) > 1 or (self.forms and self.as_json):
+        if sum(map(bool, shows)) > 1:
             raise UsageError("one thing at a time: to see, to list, or to say something")
 
     def refuse_details(self, message: str, hint: str) -> None:

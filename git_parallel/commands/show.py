@@ -8,6 +8,7 @@ import click
 from git_parallel import changes, environment, output
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, render
+from git_parallel.git import in_line
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
 from git_parallel.task import Outcome, Run, Status
@@ -68,7 +69,7 @@ def _stands_on(view: TaskView) -> str:
 
 def _lines(view: TaskView) -> list[str]:
     task, facts = view.task, view.facts
-    reason = render.reason_of(view)
+    reason = in_line(render.reason_of(view))
     rows = [
         ["task", task.name],
         ["status", str(view.status) + (f": {reason}" if reason else "")],
@@ -78,12 +79,12 @@ def _lines(view: TaskView) -> list[str]:
         ["stands on", _stands_on(view)],
         ["commits", render.commits_of(view)],
         ["changes", render.changes_of(view)],
-        ["conflicts", ", ".join(facts.conflicts or ()) if facts else "not known"],
+        ["conflicts", in_line(", ".join(facts.conflicts or ())) if facts else "not known"],
         ["may touch", " ".join(task.touch)],
         ["never", " ".join(task.never)],
         ["at most", ", ".join(changes.limits(task))],
         ["after", " ".join(task.after)],
-        ["breaches", ", ".join(view.breaches)],
+        ["breaches", in_line(", ".join(view.breaches))],
         ["merged", _merged(view)],
         ["review", opinion.review_of(view)],
         ["comments", opinion.comments_of(view)],

@@ -13,6 +13,7 @@ from git_parallel.config import Loaded
 from git_parallel.creation import Created, creating
 from git_parallel.draft import Request
 from git_parallel.errors import ParallelError, UsageError
+from git_parallel.git import in_line
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status, Task, parse_name
 from git_parallel.task_folder import TaskFolder
@@ -248,7 +249,7 @@ def _warn_of_overlaps(repository: Repository, task: Task) -> None:
         f"{name} ({', '.join(where[:3])}{' …' if where[3:] else ''})" for name, where in met.items()
     ]
     if told:
-        words = f"{task.name} may touch what others work on: {', '.join(told)}"
+        words = in_line(f"{task.name} may touch what others work on: {', '.join(told)}")
         output.tell(output.WARNING, output.printable(words), hint="git parallel conflicts")
 
 

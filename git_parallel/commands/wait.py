@@ -9,6 +9,7 @@ from git_parallel import output
 from git_parallel.commands import render
 from git_parallel.commands.start import came_out_well
 from git_parallel.errors import ParallelError
+from git_parallel.git import in_line
 from git_parallel.overview import find_folder, look
 from git_parallel.repository import find_repository
 from git_parallel.task import Status
@@ -61,5 +62,5 @@ def _tell_of_questions(folders: dict[str, TaskFolder], told: set[tuple[str, floa
         notice = folder.notice if folder.alive else None
         if notice and notice.status == Status.WAITING and (name, notice.time) not in told:
             told.add((name, notice.time))
-            words = output.printable(f"{name} is waiting: {notice.reason}")
+            words = output.printable(f"{name} is waiting: {in_line(notice.reason)}")
             output.tell(output.WARNING, words, hint=f"git parallel attach {name}")
