@@ -104,7 +104,7 @@ def _merge(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     code = bench.run_git("merge", *words, edit, *named, tip, edit=wish.edit).code
     if code and _was_resolved(bench):
         code = bench.run_git("commit", "--quiet", edit, edit=wish.edit).code
-    return _made(bench, code)
+    return _made(bench, code, edited=wish.edit)
 
 
 def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
@@ -119,7 +119,8 @@ def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
         return _made(bench, code)
     edit = ("--edit",) if wish.edit else ()
     words = ("--quiet", "--allow-empty", *edit, "-F", _kept(bench, text))
-    return _made(bench, bench.run_git("commit", *words, edit=wish.edit).code)
+    code = bench.run_git("commit", *words, edit=wish.edit).code
+    return _made(bench, code, edited=wish.edit)
 
 
 def _ff(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
@@ -271,13 +272,19 @@ def _was_resolved(bench: Bench) -> bool:
     return bool(bench.git.run("ls-files", "--resolve-undo").out)
 
 
-def _made(bench: Bench, code: int) -> str:
-    """The commit that git has made; raises ConflictError, or ParallelError with what it said."""
+def _made(bench: Bench, code: int, *, edited: bool = False) -> str:
+    """The commit that git has made; raises ConflictError, or ParallelError with what it said, but
+    where it said that on this terminal, as for a message that was `edited`.
+    """
     if code == 0:
         return bench.git.text("rev-parse", "HEAD")
     if paths := _unmerged(bench):
         raise conflict(bench.view, paths)
+    name = bench.view.task.name
+    if edited:
+        words = f"`{name}` can't be merged: git did not commit it, and said why above"
+        raise GitError(words, f"git parallel merge {name} -m TEXT", code=code)
     with open(bench.log, "rb") as log:
         said = last_words(log.read()[-TAIL_BYTES:].decode("utf-8", "replace"))
-    words = f"`{bench.view.task.name}` can't be merged: {said or 'git did not commit it'}"
+    words = f"`{name}` can't be merged: {said or 'git did not commit it'}"
     raise GitError(words, f"less '{bench.log}'", code=code)

@@ -63,15 +63,35 @@ def test_messages_can_be_given_and_edited(repo: Repo, tmp_path: Path, strategy: 
     assert (repo.path / "new.txt").exists()
 
 
-@pytest.mark.slow
-def test_a_message_that_was_emptied_lands_nothing(repo: Repo, tmp_path: Path) -> None:
+UNWRITTEN = {"emptied": "truncate -s 0", "failed": "false"}
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["merge"]))
+@pytest.mark.parametrize("editor", mostly_slow(UNWRITTEN.values(), ["false"]), ids=str)
+def test_a_message_that_was_not_written_lands_nothing(
+    repo: Repo, editor: str, strategy: str
+) -> None:
     repo.start("x", ADD)
+    repo.start("y", EDIT)
     head = repo.git("rev-parse", "main")
-    for words in (["--strategy", "squash"], []):
-        editor = {"GIT_EDITOR": "truncate -s 0"}
-        assert repo.parallel("merge", "x", "--edit", *words, ok=1, env=editor).stdout == ""
+    words = ("merge", "x", "y", "--edit", "--strategy", strategy)
+    done = repo.parallel(*words, ok=1, env={"GIT_EDITOR": editor})
+    assert "`x` can't be merged: git did not commit it, and said why above\n" in done.stderr
+    assert done.stderr.endswith("▲ 0 of 2 merged, not x, y\n")
     assert repo.git("rev-parse", "main") == head
-    assert repo.git("worktree", "list").count("\n") == 1
+    assert repo.git("worktree", "list").count("\n") == 2
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["merge"]))
+def test_an_editor_that_was_interrupted_ends_the_call(repo: Repo, strategy: str) -> None:
+    repo.start("x", ADD)
+    repo.start("y", EDIT)
+    head = repo.git("rev-parse", "main")
+    words = ("merge", "x", "y", "--edit", "--strategy", strategy)
+    done = repo.parallel(*words, ok=130, env={"GIT_EDITOR": "kill -INT $$;:"})
+    assert done.stderr.strip() == "✗ interrupted"
+    assert repo.git("rev-parse", "main") == head
+    assert repo.git("worktree", "list").count("\n") == 2
 
 
 def test_refuses_words_for_a_commit_that_is_not_made(repo: Repo) -> None:
