@@ -29,7 +29,7 @@ def follow(repository: Repository, landed: TaskView, prepared: Prepared) -> list
     moved: list[Moved] = []
     for child in _children(repository, landed.task.branch):
         _retarget(repository, child, landed, prepared.tip)
-        moved += _rebase(repository, child.name, onto=prepared.result, below=prepared.tip)
+        moved += rebase(repository, child.name, onto=prepared.result, below=prepared.tip)
     return moved
 
 
@@ -64,7 +64,7 @@ def _children(repository: Repository, branch: str) -> list[Task]:
     return [task for _, task in repository.store.load_tasks() if task.target == branch]
 
 
-def _rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> list[Moved]:
+def rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> list[Moved]:
     """Rebase a task that stands on `below`, and then those that stand on it."""
     try:
         with replay.at_rest(repository, name) as view:
@@ -82,7 +82,7 @@ def _rebase(repository: Repository, name: TaskName, *, onto: str, below: str) ->
         return [_left(repository, name, replay.reason_in(error, name))]
     found = [Moved(name, view.task.target, done)]
     for child in _children(repository, view.task.branch) if done.moved else []:
-        found += _rebase(repository, child.name, onto=done.new, below=done.old)
+        found += rebase(repository, child.name, onto=done.new, below=done.old)
     return found
 
 

@@ -286,3 +286,51 @@ def test_another_merge_finishes_it_first(cut_off: tuple[Repo, Path, str]) -> Non
     assert repo.git("ls-tree", "--name-only", "main").splitlines() == [
         *("old.txt", "other.txt", "readme.txt", "y"),
     ]
+
+
+def note(name: str) -> str:
+    return f"echo {name} > {name}.txt && git add . && git commit -qm 'Add {name}'"
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash", "rebase", "ff"], ["squash"]))
+def test_a_task_that_followed_goes_back_with_it(repo: Repo, strategy: str) -> None:
+    repo.start("x", note("x"))
+    repo.start("y", note("y"), "parallel/x")
+    repo.start("z", note("z"), "parallel/y")
+    if strategy != "ff":
+        repo.commit("moved.txt", "moved\n")
+    repo.parallel("merge", "x", "--strategy", strategy)
+    assert repo.task("y")["target"] == "main"
+    told = repo.parallel("undo", "--merge", "x").stderr
+    assert "✓ y stood on it and is for parallel/x now" in told
+    assert [repo.task(name)["target"] for name in "xyz"] == ["main", "parallel/x", "parallel/y"]
+    log = repo.git("log", "--format=%s", "main..parallel/z").splitlines()
+    assert log == ["Add z", "Add y", "Add x"]
+    repo.parallel("merge", "y", "--strategy", strategy)
+    assert not (repo.path / "x.txt").exists()
+    repo.parallel("merge", "x", "z", "--strategy", strategy)
+    assert {path.stem for path in repo.path.glob("?.txt")} == {"x", "y", "z"}
+
+
+@pytest.mark.slow
+def test_what_stands_on_it_and_stays_does_not_land_it_again(repo: Repo) -> None:
+    repo.start("x", note("x"))
+    path = repo.start("y", note("y"), "parallel/x")
+    repo.parallel("merge", "x", "--strategy", "squash")
+    repo.start("z", note("z"))
+    (path / "mess").write_text("mine\n")
+    told = repo.parallel("undo", "--merge", "x").stderr
+    assert (
+        "▲ y stood on it and is for parallel/x now, but not rebased: 1 uncommitted path in its"
+        " worktree ↳ git parallel rebase y\n"
+    ) in told
+    assert (
+        "▲ z stood on it and is for main now, but not rebased: its commits stand on those of x"
+        " ↳ git parallel rebase z\n"
+    ) in told
+    (path / "mess").unlink()
+    assert repo.task("y")["ahead"] == repo.task("z")["ahead"] == 1
+    repo.parallel("merge", "z", "--strategy", "squash")
+    assert (repo.path / "z.txt").exists() and not (repo.path / "x.txt").exists()
+    repo.parallel("rebase", "y")
+    assert repo.git("log", "--format=%s", "parallel/x..parallel/y") == "Add y"

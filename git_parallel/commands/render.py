@@ -238,6 +238,8 @@ def tell_undone(repository: Repository, undone: "Undone") -> None:
     output.tell(output.DONE, f"{undone.target} is back at {short}, without {undone.name}")
     if undone.path:
         output.tell(output.DONE, f"{undone.name} is back", hint=f"git parallel show {undone.name}")
+    for moved in undone.moved:
+        tell_moved(repository, moved)
 
 
 def tell_swept(repository: Repository, swept: "Swept") -> None:
@@ -256,7 +258,7 @@ def tell_swept(repository: Repository, swept: "Swept") -> None:
 
 
 def tell_moved(repository: Repository, moved: "Moved") -> None:
-    """Narrate that a task stood on another one, which has landed."""
+    """Narrate that a task stood on another one, which has landed, or is taken back."""
     now = f"{moved.name} stood on it and is for {moved.target} now"
     if moved.reason:
         words = output.printable(f"{now}, but not rebased: {moved.reason}")

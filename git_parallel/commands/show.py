@@ -60,10 +60,11 @@ def _step_json(step: environment.Step) -> dict[str, Any]:
 
 
 def _stands_on(view: TaskView) -> str:
-    """What is below its own commits, where that has landed in another form."""
+    """What is below its own commits, where that has landed in another form, or was taken back."""
     if not view.facts or not view.facts.apart or not view.facts.fork:
         return ""
-    return f"{view.facts.fork[:7]}, which has landed: git parallel rebase {view.task.name}"
+    name, target = view.task.name, view.task.target
+    return f"{view.facts.fork[:7]}, which {target} does not have: git parallel rebase {name}"
 
 
 def _lines(view: TaskView) -> list[str]:
