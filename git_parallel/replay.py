@@ -13,7 +13,7 @@ from git_parallel.overview import look, no_such_task
 from git_parallel.repository import Repository
 from git_parallel.task import TaskName
 from git_parallel.task_view import TaskView
-from git_parallel.untracked import in_the_way
+from git_parallel.untracked import aside, in_the_way
 
 LOCK_WAIT_S = 1.0
 MOST_NAMED = 5
@@ -141,7 +141,7 @@ def _refuse_to_overwrite(repository: Repository, view: TaskView, onto: str) -> N
         words = f"files in {place} that git does not track would be overwritten: "
         raise UnsafeError(
             f"{_refused(view.task.name)}{words}{', '.join(there[:MOST_NAMED])}",
-            hint=f"mv '{place / there[0]}' '{place / there[0]}.mine'",
+            hint=aside(place, change, there[0]),
         )
 
 
