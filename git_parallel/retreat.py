@@ -12,10 +12,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import records
+from git_parallel import obstacles, records
 from git_parallel.changes import NO_FILE, Change, changes_between
 from git_parallel.errors import ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git, status_path
+from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.lock import is_held
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import LANDING
@@ -68,7 +68,9 @@ def move(repository: Repository, retreat: Retreat, target: Branch) -> None:
     git = _git_at(target)
     if git:
         _refuse_unfinished(git)
-        _refuse_in_the_way(git, _change(git, retreat))
+        change = _change(git, retreat)
+        obstacles.refuse_untracked(git, change)
+        obstacles.refuse_changes(git, change)
         git.run("update-index", "-q", "--refresh", ok=(0, 1))
         git.run(*TWO_WAYS, "--dry-run", retreat.result, retreat.before)
     try:
@@ -123,20 +125,6 @@ def _refuse_unfinished(git: Git) -> None:
         raise UnsafeError(
             f"{what} is not finished in {git.folder}", hint=f'git -C "{git.folder}" status'
         )
-
-
-def _refuse_in_the_way(git: Git, change: Change) -> None:
-    """Refuse where what is not committed would be overwritten: changed files, hidden ones, and
-    ignored ones where a file comes back.
-    """
-    paths = set(change.paths)
-    fields = git.fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
-    touched = paths & set(map(status_path, fields))
-    flags = git.fields("ls-files", "-v", "-z")
-    touched |= paths & {field[2:] for field in flags if field[0].islower() or field[0] == "S"}
-    back = [entry.path for entry in change.entries if not entry.old[0].strip("0")]
-    touched |= {path for path in back if os.path.lexists(git.folder / path)}
-    _refuse(git, touched, hint=f'git -C "{git.folder}" stash')
 
 
 def _refuse(git: Git, paths: set[str], *, hint: str) -> None:

@@ -82,11 +82,37 @@ def test_touches_nothing_where_something_is_in_the_way(
     now = repo.git("rev-parse", "main")
     status = repo.git("status", "--porcelain")
     done = repo.parallel("undo", "--merge", "x", ok=1)
-    assert "uncommitted changes in" in done.stderr
+    assert " would be overwritten: " in done.stderr
     assert now == repo.git("rev-parse", "main") != before
     assert repo.git("status", "--porcelain") == status
     assert not path.exists()
     assert "mine" in (repo.path / ("old.txt" if "old.txt" in steps else "readme.txt")).read_text()
+
+
+def test_a_file_outside_of_a_sparse_checkout_is_not_in_the_way(repo: Repo) -> None:
+    repo.commit("s/f", "f\n")
+    before = repo.commit("t/g", "g\n")
+    repo.start("x", "echo more >> s/f && git commit -qam more")
+    repo.git("sparse-checkout", "set", "t")
+    repo.parallel("merge", "x")
+    repo.parallel("undo", "--merge", "x")
+    assert repo.git("rev-parse", "main") == before
+    assert repo.git("status", "--porcelain") == ""
+    assert not (repo.path / "s").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_of_what_is_tracked_is_not_in_the_way_of_a_file(repo: Repo) -> None:
+    work = "git rm -q readme.txt && mkdir readme.txt && echo f > readme.txt/f && git add ."
+    repo.start("x", f"{work} && git commit -qm work")
+    repo.parallel("merge", "x")
+    repo.write("readme.txt/mine", "mine\n")
+    told = repo.parallel("undo", "--merge", "x", ok=1).stderr
+    assert "would be overwritten: readme.txt/mine\n" in told
+    run("sh", "-ec", told.rpartition("↳ ")[2], cwd=repo.path)
+    repo.parallel("undo", "--merge", "x")
+    assert (repo.path / "readme.txt").read_text().startswith("one")
+    assert (repo.path / "readme.txt.mine" / "mine").read_text() == "mine\n"
 
 
 def test_says_how_to_revert_where_the_target_moved_on(merged: tuple[Repo, Path, str]) -> None:
