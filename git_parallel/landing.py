@@ -7,6 +7,7 @@ is not. So a merge that is interrupted has either not happened or happened.
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -124,15 +125,47 @@ def land(
     raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
 
 
-def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = False) -> Prepared:
-    """Prepare a merge only to see what would come of it; raises ParallelError where it can't be."""
+def attempt(
+    shop: Workshop,
+    name: str,
+    wish: Wish,
+    *,
+    allow_breaches: bool = False,
+    before: Sequence[Landing] = (),
+) -> Landing:
+    """Prepare a merge only to see what would come of it, when others that were only tried `before`
+    have landed; raises ParallelError where it can't be.
+    """
     view = look(shop.repository, [name]).tasks[0]
     refuse(view, allow_breaches=allow_breaches)
     _refuse_busy_target(shop.repository, view)
+    for landed in before:
+        view = _after(shop.repository, view, landed)
     with shop.bench(view, hooks=False) as bench:
         prepared = prepare(bench, structs.replace(wish, edit=False))
         obstacles.refuse(shop.repository, prepared)
-        return prepared
+        return Landing(view, prepared, ())
+
+
+def _after(repository: Repository, view: TaskView, landed: Landing) -> TaskView:
+    """A task as it will be when another one has landed: beside the new tip of its target, with what
+    landed in its own branch, or following the task that it was started from.
+    """
+    assert view.tip and view.target and view.facts
+    git, parent, prepared = repository.git, landed.view.task, landed.prepared
+    moved = structs.replace(prepared.target, tip=prepared.result)
+    if prepared.target.ref == f"refs/heads/{view.task.branch}":
+        return structs.replace(view, tip=prepared.result)
+    task, facts = view.task, view.facts
+    if task.target == parent.branch:
+        fork = git.run("merge-base", prepared.tip, view.tip, ok=(0, 1)).out.strip() or task.base
+        task = structs.replace(task, target=parent.target, base=fork)
+        facts = structs.replace(facts, apart=True)
+    elif prepared.target.ref != view.target.ref:
+        return view
+    behind = not git.says_yes("merge-base", "--is-ancestor", moved.tip, view.tip)
+    facts = structs.replace(facts, behind=int(behind))
+    return structs.replace(view, task=task, target=moved, facts=facts)
 
 
 def _record(view: TaskView, prepared: Prepared) -> None:

@@ -246,3 +246,33 @@ def test_shows_the_diff_in_the_pager_of_git(repo: Repo, tmp_path: Path) -> None:
     command = f"{PROGRAM} review x"
     run("script", "-qec", command, "/dev/null", cwd=repo.path, env=env)
     assert "THREE" in (tmp_path / "paged").read_text()
+
+
+def test_tries_several_one_onto_the_other(repo: Repo) -> None:
+    repo.start("x", EDIT)
+    repo.start("y", OTHER)
+    repo.start("z", ADD)
+    done = repo.json("merge", "--all", "--dry-run", ok=1)
+    assert [entry["name"] for entry in done["landed"]] == ["x", "z"]
+    reason = "`y` conflicts with main in readme.txt, once x, z landed"
+    assert done["refused"] == [{"name": "y", "reason": reason, "paths": ["readme.txt"]}]
+    assert "would be merged" in repo.parallel("merge", "y", "--dry-run").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase", "ff"])
+def test_tries_a_stack_as_it_will_be(repo: Repo, strategy: str) -> None:
+    repo.start("x", EDIT)
+    repo.start("y", ADD, "parallel/x")
+    how = ("--strategy", strategy)
+    tried = repo.parallel("merge", "x", "y", "--dry-run", *how).stderr
+    assert f"y would be merged into main ({strategy}), 1 path\n" in tried
+    tried = repo.parallel("merge", "y", "x", "--dry-run", *how).stderr
+    assert f"y would be merged into parallel/x ({strategy}), 1 path\n" in tried
+    assert f"x would be merged into main ({strategy}), 2 paths\n" in tried
+    repo.parallel("merge", "x", "y", *how)
+    if strategy == "ff":
+        repo.start("z", "echo z > z")
+        repo.start("w", "echo w > w")
+        told = repo.parallel("merge", "z", "w", "--dry-run", *how, ok=1).stderr
+        assert "`w` can't be fast-forwarded: main has moved on" in told

@@ -1,6 +1,7 @@
 """`git parallel merge`: land tasks in their targets, deliberately."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.git import Git
+from git_parallel.landing import Landing
 from git_parallel.overview import find_folder, look
 from git_parallel.prepared import ConflictError, Prepared, Wish
 from git_parallel.proposal import REJECTED, propose
@@ -65,9 +67,10 @@ def command(
     shop = _workshop(repository, loaded, edit=edit)
     landed: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
+    tried: list[Landing] = []
     for name in names:
         try:
-            landed.append({"name": name, **_merge(shop, name, how)})
+            landed.append({"name": name, **_merge(shop, name, how, tried)})
         except Stopped as error:
             raise KeyboardInterrupt from error
         except ParallelError as error:
@@ -119,10 +122,12 @@ def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop
     )
 
 
-def _merge(shop: Workshop, name: str, how: How) -> dict[str, Any]:
-    """Merge one task, or ask for it, or only try to, and say so; returns what came of it."""
+def _merge(shop: Workshop, name: str, how: How, tried: list[Landing]) -> dict[str, Any]:
+    """Merge one task, or ask for it, or only try to, and say so; returns what came of it. `tried`
+    are those that were only tried before.
+    """
     if how.dry_run:
-        return {"commit": _try(shop, name, how)}
+        return {"commit": _try(shop, name, how, tried)}
     if how.request:
         return {"url": _request(shop.repository, name, how)}
     landed = landing.land(shop, name, how.wish, check=how.check, allow_breaches=how.allow_breaches)
@@ -160,12 +165,27 @@ def _names(repository: Repository, tasks: tuple[str, ...], strategy: str) -> lis
     return [*proposed.order, *late]
 
 
-def _try(shop: Workshop, name: str, how: How) -> str:
-    prepared = landing.attempt(shop, name, how.wish, allow_breaches=how.allow_breaches)
-    target, strategy = prepared.target.ref.removeprefix("refs/heads/"), prepared.strategy
+def _try(shop: Workshop, name: str, how: How, tried: list[Landing]) -> str:
+    found = _attempt(shop, name, how, tried)
+    tried.append(found)
+    prepared, target = found.prepared, found.view.task.target
     files = output.count(len(prepared.paths), "path")
-    output.tell(output.NOTHING, f"{name} would be merged into {target} ({strategy}), {files}")
+    output.tell(
+        output.NOTHING, f"{name} would be merged into {target} ({prepared.strategy}), {files}"
+    )
     return prepared.result
+
+
+def _attempt(shop: Workshop, name: str, how: How, tried: list[Landing]) -> Landing:
+    """Try a merge onto the result of those before it, and tell of a conflict with those."""
+    attempt = partial(landing.attempt, shop, name, how.wish, allow_breaches=how.allow_breaches)
+    try:
+        return attempt(before=tried)
+    except ConflictError as error:
+        attempt()
+        names = ", ".join(one.view.task.name for one in tried)
+        words = f"{error.message}, once {names} landed"
+        raise ConflictError(words, "git parallel conflicts", error.paths) from error
 
 
 def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> None:
