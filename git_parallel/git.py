@@ -256,7 +256,7 @@ def _safe(text: str) -> str:
 
 
 def _refusal(arguments: Iterable[str], answer: Answer) -> GitError:
-    words = [a for a in arguments if a != "--no-optional-locks"]
+    words = [a for a in arguments if not a.startswith(("--no-optional-locks", "--config-env="))]
     while len(words) > 1 and words[0] in ("-c", "-C"):
         words = words[2:]
     two = words[:1] in (["worktree"], ["hook"])

@@ -30,6 +30,7 @@ from git_parallel.worktree import content
 TRIES = 3
 LANDING_WAIT_S = 3600.0
 OLD_S = 0.5
+NO_OPTIONS = "GIT_PARALLEL_NO_OPTIONS"
 PAUSES_S = (0.05, 0.2, 0.5, 1.0)  # somebody else's git has the index of the target's worktree
 
 
@@ -182,7 +183,7 @@ def _record(view: TaskView, prepared: Prepared) -> None:
 def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) -> None:
     """Move the target; raises TargetMoved where it is not what was prepared for."""
     target = prepared.target
-    action = {"GIT_REFLOG_ACTION": f"merge {view.task.branch}", **QUIET_HOOKS}
+    action = {"GIT_REFLOG_ACTION": f"merge {view.task.branch}", NO_OPTIONS: "", **QUIET_HOOKS}
     obstacles.refuse_files(repository, prepared)
     if not _is_unmoved(repository, target):
         raise TargetMoved
@@ -207,9 +208,11 @@ def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None
     """
     quiet = ("--quiet", "--no-stat", "--no-autostash", "--no-overwrite-ignore", "--ff-only")
     verified = "--no-verify-signatures"  # where git is to verify them, it did when this was made
+    branch = prepared.target.ref.removeprefix("refs/heads/")
+    plain = f"--config-env=branch.{branch}.mergeOptions={NO_OPTIONS}"  # nor a second time
     for pause_s in (*PAUSES_S, None):
         try:
-            git.run("merge", *quiet, verified, prepared.result)
+            git.run(plain, "merge", *quiet, verified, prepared.result)
         except GitError as error:
             _put_back(git, prepared)
             if not _is_unmoved(repository, prepared.target):

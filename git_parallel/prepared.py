@@ -70,7 +70,7 @@ def prepare(bench: Bench, wish: Wish) -> Prepared:
         tip = _rebase(bench, wish, view.target, tip)
     rebased = tip != view.tip and wish.strategy in ("rebase", "ff")
     result = tip if rebased else make(bench, wish, view.target, tip)
-    if wish.strategy in ("rebase", "ff") and _is_set(bench, VERIFY):
+    if wish.strategy in ("rebase", "ff") and _verifies(bench):
         result = _verified(bench, view.target.tip, result)
     pair = (view.target.tip, result)
     change = changes_between(bench.repository.git, [pair])[pair]
@@ -113,7 +113,7 @@ def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     if _is_plain(bench, wish, SQUASH_HOOKS) and (tree := _plain_tree(bench, target.tip, tip)):
         return _commit(bench, tree, (target.tip,), text)
     _prepare_place(bench, target.tip, SQUASH_HOOKS)
-    words = (*_merge_options(bench), "--squash", "--no-stat", "--quiet")
+    words = (*_merge_options(bench), "--squash", "--ff", "--no-stat", "--quiet")
     code = bench.run_git("merge", *words, tip).code
     if code and not _was_resolved(bench):
         return _made(bench, code)
@@ -150,13 +150,13 @@ def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
 def _verified(bench: Bench, target: str, result: str) -> str:
     """A result whose signature git finds good, as it asks for one where it merges."""
     bench.at(target)
-    words = ("merge", *_merge_options(bench), "--ff-only", "--no-stat", "--quiet", result)
+    words = ("merge", "--verify-signatures", "--ff-only", "--no-stat", "--quiet", result)
     return _made(bench, bench.run_git("-c", f"core.hooksPath={os.devnull}", *words).code)
 
 
 def _is_plain(bench: Bench, wish: Wish, hooks: tuple[str, ...]) -> bool:
     """Whether nothing but commits has a say in a merge, unless it proves to conflict."""
-    if wish.edit or _is_set(bench, VERIFY) or _merge_options(bench):
+    if wish.edit or _verifies(bench) or _merge_options(bench):
         return False
     if _has_hooks(bench, hooks):
         return False
@@ -192,6 +192,12 @@ def _merge_options(bench: Bench) -> tuple[str, ...]:
     not find.
     """
     return tuple(shlex.split(bench.shop.settings.get(_options_key(bench), "")))
+
+
+def _verifies(bench: Bench) -> bool:
+    """Whether git verifies signatures where it merges."""
+    told = [word for word in _merge_options(bench) if word.endswith("verify-signatures")]
+    return not told[-1].startswith("--no-") if told else _is_set(bench, VERIFY)
 
 
 def _options_key(bench: Bench) -> str:

@@ -222,6 +222,57 @@ def test_takes_the_options_that_are_set_for_the_target(repo: Repo) -> None:
     assert "* parallel/y" not in message(repo)
 
 
+CONTRARY = [
+    ("merge.ff", "false"),
+    ("merge.ff", "only"),
+    *(("branch.main.mergeOptions", word) for word in ("--no-ff", "--ff-only", "--squash")),
+]
+
+
+@pytest.mark.parametrize("setting", mostly_slow(CONTRARY, [("merge.ff", "false")]), ids=" ".join)
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash", "rebase", "ff"], ["squash"]))
+def test_no_setting_changes_the_strategy(
+    repo: Repo, strategy: str, setting: tuple[str, str]
+) -> None:
+    repo.start("x", ADD)
+    if strategy != "ff":
+        repo.commit("moved.txt", "moved\n")
+    for name in ("pre-commit", "commit-msg"):
+        hook(repo, name, "true")
+    repo.git("config", *setting)
+    before = repo.git("rev-parse", "main")
+    repo.parallel("merge", "x", "--strategy", strategy)
+    assert repo.git("show", "main:new.txt") == "new"
+    assert repo.git("log", "-1", "--format=%P", "main").split()[0] == before
+    parents = 2 if strategy == "merge" else 1
+    assert len(repo.git("log", "-1", "--format=%P", "main").split()) == parents
+    assert ("Parallel-Task" in message(repo)) == (strategy == "squash")
+    assert repo.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_options_for_the_target_are_not_used_a_second_time(repo: Repo) -> None:
+    repo.start("x", EDIT)
+    repo.commit("readme.txt", "one\ntwo\ndrei\nfour\nfive\n", "German")
+    repo.git("config", "branch.main.mergeOptions", "-s ours")
+    repo.parallel("merge", "x")
+    assert len(repo.git("log", "--merges", "--format=%h", "main").split()) == 1
+    assert message(repo).startswith("Merge branch 'parallel/x'")
+    assert "drei" in repo.git("show", "main:readme.txt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase", "ff"])
+def test_options_can_have_signatures_verified(repo: Repo, strategy: str) -> None:
+    repo.start("x", ADD)
+    repo.git("config", "branch.main.mergeOptions", "--verify-signatures")
+    refused = repo.parallel("merge", "x", "--strategy", strategy, ok=1)
+    assert "does not have a GPG signature" in refused.stderr
+    repo.git("config", "merge.verifySignatures", "true")
+    repo.git("config", "branch.main.mergeOptions", "--no-verify-signatures")
+    repo.parallel("merge", "x", "--strategy", strategy)
+
+
 @pytest.mark.slow
 def test_refuses_unsigned_work_where_git_would(repo: Repo) -> None:
     repo.start("x", ADD)
