@@ -94,16 +94,17 @@ def conflict(view: TaskView, paths: tuple[str, ...]) -> ConflictError:
 
 def _merge(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     git, view = bench.repository.git, bench.view
-    text = wish.message or message.of_merge(git, view.task, tip)
+    text = message.of_merge(git, view.task, tip) if wish.message is None else wish.message
     if _is_plain(bench, wish, MERGE_HOOKS) and (tree := _plain_tree(bench, target.tip, tip)):
         return _commit(bench, tree, (target.tip, tip), text)
     _prepare_place(bench, target.tip, MERGE_HOOKS)
     words = (*_merge_options(bench), "--no-ff", "--no-squash", "--commit", "--no-stat", "--quiet")
     edit = "--edit" if wish.edit else "--no-edit"
     named = ("-F", _kept(bench, text))
-    code = bench.run_git("merge", *words, edit, *named, tip, edit=wish.edit).code
+    marked = message.marked(text, bench.shop.settings) if wish.edit else ()
+    code = bench.run_git(*marked, "merge", *words, edit, *named, tip, edit=wish.edit).code
     if code and _was_resolved(bench):
-        code = bench.run_git("commit", "--quiet", edit, edit=wish.edit).code
+        code = bench.run_git(*marked, "commit", "--quiet", edit, edit=wish.edit).code
     return _made(bench, code, edited=wish.edit)
 
 
@@ -118,8 +119,9 @@ def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     if code and not _was_resolved(bench):
         return _made(bench, code)
     edit = ("--edit",) if wish.edit else ()
+    marked = message.marked(text, bench.shop.settings) if wish.edit else ()
     words = ("--quiet", "--allow-empty", *edit, "-F", _kept(bench, text))
-    code = bench.run_git("commit", *words, edit=wish.edit).code
+    code = bench.run_git(*marked, "commit", *words, edit=wish.edit).code
     return _made(bench, code, edited=wish.edit)
 
 
@@ -241,6 +243,11 @@ def _commit(bench: Bench, tree: str, parents: tuple[str, ...], text: str) -> str
     arguments = [word for parent in parents for word in ("-p", parent)]
     arguments += ["-S"] if _is_set(bench, "commit.gpgsign") else []
     git = bench.repository.git
+    text = message.cleaned(git, text, bench.shop.settings)
+    if not text.strip():
+        name = bench.view.task.name
+        words = f"`{name}` can't be merged: its message is empty"
+        raise ParallelError(words, hint=f"git parallel merge {name} -m TEXT")
     return git.text("commit-tree", tree, *arguments, "-F", "-", stdin=text.rstrip("\n") + "\n")
 
 

@@ -63,6 +63,50 @@ def test_messages_can_be_given_and_edited(repo: Repo, tmp_path: Path, strategy: 
     assert (repo.path / "new.txt").exists()
 
 
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["merge"]))
+def test_a_message_is_put_together_and_cleaned_as_git_does(repo: Repo, strategy: str) -> None:
+    repo.start("x", ADD)
+    repo.parallel("merge", "x", "--strategy", strategy, "-m", "\n Title \n", "-m", "One\t\n\n\nTwo")
+    assert message(repo).removesuffix("\nParallel-Task: x\n") == " Title\n\nOne\n\nTwo\n"
+
+
+@pytest.mark.slow
+def test_a_message_is_cleaned_as_it_is_set(repo: Repo) -> None:
+    text = "Title\n\n# note\n\n\nBody  \n"
+    for name, mode in (("x", "strip"), ("y", "verbatim")):
+        repo.start(name, f"echo {name} > {name}")
+        repo.git("config", "commit.cleanup", mode)
+        if mode == "strip":
+            told = repo.parallel("merge", name, "-m", "# note", ok=1).stderr
+            assert "its message is empty" in told
+        repo.parallel("merge", name, "-m", text)
+        assert message(repo) == (text if mode == "verbatim" else "Title\n\nBody\n")
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_refuses_an_empty_message(repo: Repo, text: str) -> None:
+    repo.start("x", ADD)
+    assert "the message is empty" in repo.parallel("merge", "x", "-m", text, ok=2).stderr
+
+
+@pytest.mark.slow
+def test_a_commit_that_says_nothing_is_called_as_its_task(repo: Repo) -> None:
+    silent = "git commit -q --allow-empty-message -m ''"
+    repo.start("x", f"echo 1 > 1; git add .; {silent}")
+    repo.start("y", f"echo 2 > 2; git add .; {silent}; echo 3 > 3; git add .; {silent}")
+    for name in ("x", "y"):
+        repo.parallel("merge", name, "--strategy", "squash")
+        assert message(repo) == f"{name}\n\nParallel-Task: {name}\n"
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["squash"]))
+def test_a_line_that_looks_like_a_comment_is_edited_as_a_line(repo: Repo, strategy: str) -> None:
+    repo.start("x", ADD)
+    words = ("merge", "x", "--strategy", strategy, "-m", "# Title\n\n; body", "--edit")
+    repo.parallel(*words, env={"GIT_EDITOR": "true"})
+    assert message(repo).removesuffix("\nParallel-Task: x\n") == "# Title\n\n; body\n"
+
+
 UNWRITTEN = {"emptied": "truncate -s 0", "failed": "false"}
 
 

@@ -30,7 +30,9 @@ from git_parallel.workshop import Workshop
 @click.argument("tasks", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every task that is ready.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), help="How to make the result.")
-@click.option("-m", "--message", metavar="TEXT", help="The message of the commit.")
+@click.option(
+    "-m", "--message", metavar="TEXT", multiple=True, help="The message, or a paragraph of it."
+)
 @click.option("-e", "--edit", is_flag=True, help="Edit the message of the commit.")
 @click.option("--no-check", is_flag=True, help="Without the checks on the merged result.")
 @click.option("--allow-breaches", is_flag=True, help="Also what broke its constraints.")
@@ -40,7 +42,7 @@ from git_parallel.workshop import Workshop
 def command(
     tasks: tuple[str, ...],
     strategy: str | None,
-    message: str | None,
+    message: tuple[str, ...],
     *,
     edit: bool,
     everything: bool,
@@ -58,7 +60,8 @@ def command(
         raise UsageError("name tasks, or use --all", hint="git parallel review")
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
-    made = Wish(strategy=strategy or loaded.config.merge.strategy, message=message, edit=edit)
+    text = "\n\n".join(message) if message else None
+    made = Wish(strategy=strategy or loaded.config.merge.strategy, message=text, edit=edit)
     if not (dry_run or request) and (undone := unmerge.finish(repository)):
         render.tell_undone(repository, undone)
     names = _names(repository, tasks, made.strategy)
@@ -108,6 +111,8 @@ def _refuse_senseless(wish: Wish, names: list[str], *, request: bool) -> None:
     if worded and not request and wish.strategy not in ("merge", "squash"):
         words = f"{wish.strategy} makes no commit of its own, so there is no message to give"
         raise UsageError(words, hint="--strategy squash")
+    if wish.message is not None and not wish.message.strip() and not wish.edit:
+        raise UsageError("the message is empty", hint="-m TEXT")
     if wish.message is not None and len(names) > 1:
         raise UsageError("one message can't be that of several tasks", hint="--edit")
 
