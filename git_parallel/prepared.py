@@ -77,9 +77,9 @@ def prepare(bench: Bench, wish: Wish) -> Prepared:
     return Prepared(result, view.target, view.tip, wish.strategy, change)
 
 
-def conflict(view: TaskView, paths: tuple[str, ...]) -> ConflictError:
-    """The error for a task that does not merge, with the ways on: in its worktree, by its agent,
-    by hand.
+def conflict(view: TaskView, paths: tuple[str, ...], *, replayed: bool = False) -> ConflictError:
+    """The error for a task that does not merge, with the ways on: in its worktree, by its agent, by
+    a merge by hand; that is of no use where its commits are `replayed` one by one.
     """
     named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
     task = view.task
@@ -87,7 +87,8 @@ def conflict(view: TaskView, paths: tuple[str, ...]) -> ConflictError:
     if view.run and view.run.agent:
         words = f"Rebase onto {task.target} and resolve the conflicts in {named}"
         ways.append(f"git parallel run {task.name} -m {shlex.quote(words)}")
-    ways.append(f'git -C "$(git parallel path {task.name})" merge {task.target}')
+    if not replayed:
+        ways.append(f'git -C "$(git parallel path {task.name})" merge {task.target}')
     words = f"`{task.name}` conflicts with {task.target} in {named}"
     return ConflictError(words, "\n".join(ways), paths)
 
@@ -146,6 +147,8 @@ def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
     for _ in range(most):
         if code and _was_resolved(bench):
             code = bench.run_git("rebase", "--continue").code
+    if code and (paths := _unmerged(bench)):
+        raise conflict(bench.view, paths, replayed=True)
     return _made(bench, code)
 
 
