@@ -108,6 +108,16 @@ class Git:
         """Run git to its end; raises GitError unless it exits with one of `ok`."""
         return self.finish(self.begin(*arguments), stdin, ok)
 
+    def run_from_here(self, *arguments: str) -> "Answer":
+        """Run git so that it leaves the current folder of whoever called us alone, as it does with
+        its own since 2.35; raises GitError.
+        """
+        try:
+            here = Path.cwd()
+        except FileNotFoundError:
+            return self.run(*arguments)
+        return self.at(here).run("-C", str(self.folder), *arguments)
+
     def begin(self, *arguments: str, stdin: int = PIPE) -> Process:
         """Start git without waiting for it; raises ParallelError where it can't be run."""
         import subprocess  # 3 ms, for which some commands have no use: see early.py

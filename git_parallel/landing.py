@@ -212,7 +212,7 @@ def _move_worktree(repository: Repository, prepared: Prepared, git: Git) -> None
     plain = f"--config-env=branch.{branch}.mergeOptions={NO_OPTIONS}"  # nor a second time
     for pause_s in (*PAUSES_S, None):
         try:
-            git.run(plain, "merge", *quiet, verified, prepared.result)
+            git.run_from_here(plain, "merge", *quiet, verified, prepared.result)
         except GitError as error:
             _put_back(git, prepared)
             if not _is_unmoved(repository, prepared.target):

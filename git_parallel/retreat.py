@@ -95,7 +95,7 @@ def _move_ref(repository: Repository, retreat: Retreat) -> None:
 def _move_files(repository: Repository, git: Git, retreat: Retreat) -> None:
     ends = (retreat.result, retreat.before)
     try:
-        git.run(*TWO_WAYS, *ends)
+        git.run_from_here(*TWO_WAYS, *ends)
     except ParallelError:
         repository.git.run(
             "update-ref", "-m", f"{_reason(retreat)}: taken back", retreat.ref, *ends
@@ -161,7 +161,7 @@ def _finish_files(git: Git, retreat: Retreat) -> None:
     _refuse(git, others, hint=f'git -C "{git.folder}" status')
     _stage(git, {path: new[path] for path in ahead})
     git.run("update-index", "-q", "--refresh", ok=(0, 1))
-    git.run(*TWO_WAYS, retreat.result, retreat.before)
+    git.run_from_here(*TWO_WAYS, retreat.result, retreat.before)
 
 
 def _staged(git: Git, commit: str) -> set[str]:

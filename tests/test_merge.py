@@ -276,3 +276,25 @@ def test_tries_a_stack_as_it_will_be(repo: Repo, strategy: str) -> None:
         repo.start("w", "echo w > w")
         told = repo.parallel("merge", "z", "w", "--dry-run", *how, ok=1).stderr
         assert "`w` can't be fast-forwarded: main has moved on" in told
+
+
+def test_leaves_the_folder_that_it_was_called_from(repo: Repo) -> None:
+    repo.commit("d/f", "f\n")
+    repo.start("x", "git rm -q d/f && git commit -qm gone")
+    repo.parallel("merge", "x", cwd=repo.path / "d")
+    assert list((repo.path / "d").iterdir()) == []
+    repo.parallel("undo", "--merge", "x", cwd=repo.path / "d")
+    assert (repo.path / "d" / "f").exists()
+
+
+@pytest.mark.slow
+def test_changes_nothing_where_a_file_comes_for_the_folder_that_it_was_called_from(
+    repo: Repo,
+) -> None:
+    repo.commit("d/f", "f\n")
+    repo.start("x", "git rm -q d/f && echo d > d && git add . && git commit -qm file")
+    told = repo.parallel("merge", "x", cwd=repo.path / "d", ok=1).stderr
+    assert "Refusing to remove the current working directory" in told
+    assert (repo.path / "d" / "f").read_text() == "f\n"
+    assert repo.git("status", "--porcelain") == ""
+    repo.parallel("merge", "x")
