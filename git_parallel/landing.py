@@ -103,7 +103,7 @@ def land(
     """
     repository = shop.repository
     began = time.monotonic()
-    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S):
+    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S, waiting=shop.told):
         if time.monotonic() - began > OLD_S:
             early.discard()
         for _ in range(TRIES):

@@ -5,8 +5,7 @@ nothing is touched that is not committed. Else the way back is a revert, which a
 """
 
 import contextlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -47,12 +46,12 @@ class Undone(Struct, frozen=True):
     moved: tuple[Moved, ...] = ()
 
 
-def take_back(repository: Repository, name: str) -> Undone:
+def take_back(repository: Repository, name: str, *, waiting: Callable[[str], None]) -> Undone:
     """Move a target back to where it was before our merge of a task, and bring the task back from
     the trash, or finish that where it was killed; raises ParallelError, with nothing changed, where
-    it is not possible.
+    it is not possible. `waiting` hears what a wait is for.
     """
-    with _landing(repository):
+    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S, waiting=waiting):
         undone = _take_back(repository, name)
         return structs.replace(undone, moved=tuple(_rebased(repository, undone)))
 
@@ -73,18 +72,17 @@ def _take_back(repository: Repository, name: str) -> Undone:
         return _bring_back(repository, way)
 
 
-def finish(repository: Repository) -> Undone | None:
+def finish(
+    repository: Repository, *, waiting: Callable[[str], None] = lambda _: None
+) -> Undone | None:
     """Finish a merge's way back that was killed; None where there is none, or nothing had moved.
     Raises ParallelError, with nothing changed, where it can't be.
     """
     if retreat.begun(repository) is None:
         return None
-    with _landing(repository), _alone(repository):
+    landing = repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S, waiting=waiting)
+    with landing, _alone(repository):
         return _finish(repository)
-
-
-def _landing(repository: Repository) -> AbstractContextManager[None]:
-    return repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S)
 
 
 @contextlib.contextmanager

@@ -1,9 +1,11 @@
 """Landing: the strategies, what is refused, and that nothing else moves."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from git_parallel.lock import Lock
 from tests.conftest import PROGRAM, Repo, normal, run
 
 EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
@@ -298,3 +300,20 @@ def test_changes_nothing_where_a_file_comes_for_the_folder_that_it_was_called_fr
     assert (repo.path / "d" / "f").read_text() == "f\n"
     assert repo.git("status", "--porcelain") == ""
     repo.parallel("merge", "x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("merge", "x"), ("undo", "--merge", "x")], ids=" ".join)
+def test_says_what_it_waits_for(repo: Repo, words: tuple[str, ...]) -> None:
+    repo.start("x", ADD)
+    if words[0] == "undo":
+        repo.parallel("merge", "x")
+    held = Lock.take(repo.state / "landing")
+    assert held
+    command = ["git-parallel", *words]
+    with subprocess.Popen(command, cwd=repo.path, stderr=subprocess.PIPE, text=True) as waits:
+        assert waits.stderr
+        told = waits.stderr.readline()
+        held.release()
+    assert told == f"◎ waiting for another git parallel: fuser '{repo.state}/landing'\n"
+    assert waits.returncode == 0

@@ -62,8 +62,8 @@ def command(
     loaded = repository.configuration()
     text = "\n\n".join(message) if message else None
     made = Wish(strategy=strategy or loaded.config.merge.strategy, message=text, edit=edit)
-    if not (dry_run or request) and (undone := unmerge.finish(repository)):
-        render.tell_undone(repository, undone)
+    if not (dry_run or request):
+        _finish_undo(repository)
     names = _names(repository, tasks, made.strategy)
     _refuse_senseless(made, names, request=request)
     how = How(made, not no_check, allow_breaches, dry_run, request)
@@ -104,6 +104,12 @@ class How(Struct, frozen=True):
     request: bool
 
 
+def _finish_undo(repository: Repository) -> None:
+    """Finish what an `undo --merge` that was killed has left."""
+    if undone := unmerge.finish(repository, waiting=render.tell_busy):
+        render.tell_undone(repository, undone)
+
+
 def _refuse_senseless(wish: Wish, names: list[str], *, request: bool) -> None:
     if request and wish.edit:
         raise UsageError("the text of a request can't be edited here", hint="-m TEXT")
@@ -122,7 +128,7 @@ def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop
         repository,
         loaded,
         Trust(repository.store.state).approvals(loaded),
-        told=lambda line: output.tell(output.BUSY, output.printable(line)),
+        told=render.tell_busy,
         editor=Git(repository.place, os.environ).text("var", "GIT_EDITOR") if edit else ":",
     )
 

@@ -232,6 +232,11 @@ def tell_status(view: TaskView) -> None:
     output.tell(glyph_of(view.status), output.printable(words), hint=next_step(view))
 
 
+def tell_busy(line: str) -> None:
+    """Narrate what takes a while."""
+    output.tell(output.BUSY, output.printable(line))
+
+
 def tell_undone(repository: Repository, undone: "Undone") -> None:
     """Say that a merge was taken back, and that its task is back from the trash."""
     short = repository.short(undone.commit)
