@@ -255,9 +255,9 @@ def _commit(bench: Bench, tree: str, parents: tuple[str, ...], text: str) -> str
 
 
 def _is_set(bench: Bench, key: str) -> bool:
-    """Whether a setting is on, in the words of git-config(1); a key without a value is."""
+    """Whether a setting is on, in the words of git-config(1)."""
     value = bench.shop.settings.get(key, "no").casefold()
-    return value in ("", "true", "yes", "on") or (value.isdigit() and int(value) != 0)
+    return value in ("true", "yes", "on") or (value.isdigit() and int(value) != 0)
 
 
 def _prepare_place(bench: Bench, commit: str, hooks: tuple[str, ...]) -> None:

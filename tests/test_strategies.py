@@ -216,6 +216,18 @@ def test_signs_what_git_would_sign(repo: Repo, tmp_path: Path, strategy: str) ->
 
 
 @pytest.mark.slow
+def test_an_empty_setting_is_off_and_one_without_a_value_is_on(repo: Repo) -> None:
+    repo.start("x", ADD)
+    repo.git("config", "commit.gpgSign", "")
+    repo.parallel("merge", "x")
+    repo.start("y", EDIT)
+    repo.git("config", "--unset", "commit.gpgSign")
+    with (repo.path / ".git" / "config").open("a") as file:
+        file.write("[merge]\n\tverifySignatures\n")
+    assert "does not have a GPG signature" in repo.parallel("merge", "y", ok=1).stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["here", "nowhere"])
 def test_uses_the_merge_drivers_of_the_target(repo: Repo, place: str) -> None:
     repo.commit(".gitattributes", "readme.txt merge=ours-and-theirs\n")
