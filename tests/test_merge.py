@@ -317,3 +317,10 @@ def test_says_what_it_waits_for(repo: Repo, words: tuple[str, ...]) -> None:
         held.release()
     assert told == f"◎ waiting for another git parallel: fuser '{repo.state}/landing'\n"
     assert waits.returncode == 0
+
+
+@pytest.mark.slow
+def test_says_that_a_merge_changes_nothing(repo: Repo) -> None:
+    repo.start("x", "git commit -q --allow-empty -m nothing")
+    told = repo.parallel("merge", "x").stderr
+    assert told.splitlines()[0].endswith("): it changes nothing")

@@ -201,7 +201,7 @@ def _attempt(shop: Workshop, name: str, how: How, tried: list[Landing]) -> Landi
 
 def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> None:
     how = f"{prepared.strategy}, {repository.short(prepared.result)}"
-    size = render.changes_of(view)
+    size = render.changes_of(view) or "it changes nothing"
     output.tell(output.DONE, f"{view.task.name} merged into {view.task.target} ({how}): {size}")
     if view.status is Status.FAILED:
         output.tell(output.WARNING, f"its last run failed: {view.reason}")
