@@ -252,13 +252,16 @@ def status_path(field: str) -> str:
 
 
 def last_words(text: str, *, lines: int = 3) -> str:
-    """The end of what a program wrote on stderr, fit for the end of a message; without git's hints,
-    which are about what it left there, where it said more than them.
+    """What a program wrote on stderr, fit for the end of a message: the first paragraph of its
+    first error, where it names one as git does, else the end. Without git's hints, which are about
+    what it left there, where it said more than them.
     """
-    every = [line.strip() for line in _safe(text).splitlines() if line.strip()]
+    found = re.search(r"^(fatal|error): ", text, re.MULTILINE)
+    point = text[found.start() :].partition("\n\n")[0] if found else text
+    every = [line.strip() for line in _safe(point).splitlines() if line.strip()]
     said = [line for line in every if not line.startswith("hint:")] or every
     told = [re.sub(r"^(fatal|error|hint|warning): ", "", line) for line in said]
-    return "; ".join(told[-lines:])
+    return "; ".join(told[:lines] if found else told[-lines:]).replace(":; ", ": ")
 
 
 def _safe(text: str) -> str:

@@ -25,8 +25,8 @@ MERGE_HOOKS = ("pre-merge-commit", "prepare-commit-msg", "commit-msg")
 SQUASH_HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
 # What of `.gitattributes` changes a merge (gitattributes(5), "Performing a three-way merge").
 ATTRIBUTES = "merge|binary"
+SILENT = "git did not commit it, and did not say why"
 VERIFY = "merge.verifysignatures"
-TAIL_BYTES = 4096
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -300,7 +300,5 @@ def _made(bench: Bench, code: int, *, edited: bool = False) -> str:
     if edited:
         words = f"`{name}` can't be merged: git did not commit it, and said why above"
         raise GitError(words, f"git parallel merge {name} -m TEXT", code=code)
-    with open(bench.log, "rb") as log:
-        said = last_words(log.read()[-TAIL_BYTES:].decode("utf-8", "replace"))
-    words = f"`{name}` can't be merged: {said or 'git did not commit it'}"
+    words = f"`{name}` can't be merged: {last_words(bench.said()) or SILENT}"
     raise GitError(words, f"less '{bench.log}'", code=code)

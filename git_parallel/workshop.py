@@ -21,6 +21,8 @@ from git_parallel.supervisor import Stopped, Supervisor
 from git_parallel.task_view import TaskView
 from git_parallel.trust import Approvals
 
+TAIL_BYTES = 4096
+
 
 class Workshop:
     """What all the merges of one call have in common. `told` hears what is going on, a line at a
@@ -74,6 +76,7 @@ class Bench:
         self.log = view.folder.path / "merge.log"
         self._held = held
         self._scratch: Scratch | None = None
+        self._begin = 0
 
     @functools.cached_property
     def output(self) -> IO[bytes]:
@@ -152,10 +155,15 @@ class Bench:
             if done.code == -signal.SIGINT:
                 raise Stopped("it was interrupted")
             return done
-        supervisor = self.shop.supervisor
+        supervisor, self._begin = self.shop.supervisor, self.output.tell()
         return supervisor.run(
             command, folder=self.folder, environment=environment, output=self.output
         )
+
+    def said(self) -> str:
+        """The end of what the last git said in the log."""
+        self.output.seek(self._begin)
+        return self.output.read()[-TAIL_BYTES:].decode("utf-8", "replace")
 
     def _hooks(self) -> Sequence[str]:
         """Have git find the hooks of the worktree that this one stands for: a relative folder of

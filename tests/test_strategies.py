@@ -184,6 +184,14 @@ def test_a_hook_that_refuses_is_heard(repo: Repo, strategy: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_hook_that_refuses_without_a_word_is_not_blamed_on_what_went_before(repo: Repo) -> None:
+    repo.start("x", ADD)
+    hook(repo, "pre-commit", "exit 1")
+    told = repo.parallel("merge", "x", "--strategy", "squash", ok=1).stderr
+    assert "`x` can't be merged: git did not commit it, and did not say why\n" in told
+
+
+@pytest.mark.slow
 def test_finds_the_hooks_of_a_relative_folder_that_is_not_tracked(repo: Repo) -> None:
     repo.start("x", ADD)
     file = repo.write(".husky/_/commit-msg", '#!/bin/sh\necho "Hooked: yes" >> "$1"\n')
