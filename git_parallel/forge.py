@@ -131,9 +131,7 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     ParallelError with what the forge's program says. `given` is the title and the description.
     """
     assert view.tip and view.target
-    settings = repository.settings()
-    remote, into = _destination(repository, view, settings)
-    forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
+    forge, remote, into = place_of_request(repository, view)
     values = {"branch": view.task.branch, "into": into}
     facts = view.facts
     below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
@@ -145,6 +143,15 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     opened = Request(forge.program, url, view.tip, into)
     write_record(view.folder.path / RECORD, opened)
     return opened
+
+
+def place_of_request(repository: Repository, view: TaskView) -> tuple[Forge, str, str]:
+    """The forge that a request for a task goes to, the remote, and what the target is called there;
+    raises ParallelError.
+    """
+    settings = repository.settings()
+    remote, into = _destination(repository, view, settings)
+    return _forge_of(settings.get(f"remote.{remote}.url", "")), remote, into
 
 
 def start(repository: Repository, views: Iterable[TaskView]) -> None:
