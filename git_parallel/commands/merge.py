@@ -153,7 +153,7 @@ def _request(repository: Repository, name: str, how: How) -> dict[str, Any]:
     view = look(repository, [name]).tasks[0]
     landing.refuse(view, allow_breaches=how.allow_breaches)
     if how.dry_run:
-        _, remote, into = forge.place_of_request(repository, view)
+        _, remote, into = forge.destination(repository, view)
         words = f"{view.task.name} would be pushed to {remote}, to be merged into {into} there"
         output.tell(output.NOTHING, words)
         return {}
