@@ -13,10 +13,10 @@ from msgspec import Struct, structs
 
 from git_parallel.changes import Change
 from git_parallel.forecast import Trial
-from git_parallel.git import named
 from git_parallel.history import History
 from git_parallel.presence import Piece, Undone
 from git_parallel.records import Landed
+from git_parallel.wording import named
 
 NO_COMMIT = "no commit of its own yet"
 MOST_STEPS = 500  # of a target's own line, looked through for one that took a task in

@@ -16,13 +16,14 @@ from msgspec import Struct, structs
 
 from git_parallel import message, process
 from git_parallel.errors import ParallelError
-from git_parallel.git import clean_environment, last_words
+from git_parallel.git import clean_environment
 from git_parallel.lock import Lock, is_held
 from git_parallel.process import NOT_FOUND_EXIT, ask
 from git_parallel.records import Landed, find_record, write_record
 from git_parallel.repository import Branch, Repository
 from git_parallel.task_folder import TaskFolder
 from git_parallel.task_view import TaskView
+from git_parallel.wording import last_words
 
 RECORD = "request.json"
 ASK_S = 20.0
@@ -131,9 +132,7 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     ParallelError with what the forge's program says. `given` is the title and the description.
     """
     assert view.tip and view.target
-    settings = repository.settings()
-    remote, into = _destination(repository, view, settings)
-    forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
+    forge, remote, into = destination(repository, view)
     values = {"branch": view.task.branch, "into": into}
     facts = view.facts
     below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
@@ -239,11 +238,9 @@ def _has_arrived(repository: Repository, commit: str, target: Branch) -> bool:
     return repository.git.run(*words, ok=(0, 1, 128)).code == 0
 
 
-def _destination(
-    repository: Repository, view: TaskView, settings: Mapping[str, str]
-) -> tuple[str, str]:
-    """The remote of a task's target, and what the target is called there."""
-    target = view.task.target
+def destination(repository: Repository, view: TaskView) -> tuple[Forge, str, str]:
+    """The forge, the remote of a task's target, and what that is called there."""
+    target, settings = view.task.target, repository.settings()
     remotes = repository.git.lines("remote")
     named = settings.get(f"branch.{target}.remote".lower()) or "origin"
     remote = named if named in remotes else next(iter(remotes), "")
@@ -253,7 +250,8 @@ def _destination(
             hint="git remote add origin URL",
         )
     upstream = settings.get(f"branch.{target}.merge".lower(), "")
-    return remote, upstream.removeprefix("refs/heads/") or target
+    forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
+    return forge, remote, upstream.removeprefix("refs/heads/") or target
 
 
 def _forge_of(url: str) -> Forge:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from git_parallel.errors import GitError, ParallelError
+from git_parallel.wording import last_words
 
 if TYPE_CHECKING:
     import subprocess
@@ -113,6 +114,46 @@ class Git:
         """Run git to its end; raises GitError unless it exits with one of `ok`."""
         return self.finish(self.begin(*arguments), stdin, ok)
 
+    def run_from_here(self, *arguments: str) -> "Answer":
+        """Run git so that it leaves the current folder of whoever called us alone, as it does with
+        its own since 2.35; raises GitError.
+        """
+        here, there = self._from_here()
+        return self.at(here).run(*there, *arguments)
+
+    def run_through(self, *arguments: str, log: Path) -> None:
+        """The same to its end, also where we are interrupted or killed meanwhile: in a session of
+        its own, and printing into a file.
+        """
+        import subprocess
+
+        here, there = self._from_here()
+        with open(log, "w+b") as file:
+            process = subprocess.Popen(
+                ["git", *there, *arguments],
+                cwd=here,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                process.wait()
+                raise
+            if code:
+                file.seek(0)
+                raise _refusal(arguments, Answer(code, "", os.fsdecode(file.read())))
+
+    def _from_here(self) -> tuple[Path, list[str]]:
+        """The folder that we were called in, and what has git work in its own from there."""
+        try:
+            return Path.cwd(), ["-C", str(self.folder)]
+        except FileNotFoundError:
+            return self.folder, []
+
     def begin(self, *arguments: str, stdin: int = PIPE) -> Process:
         """Start git without waiting for it; raises ParallelError where it can't be run."""
         import subprocess  # 3 ms, for which some commands have no use: see early.py
@@ -130,31 +171,6 @@ class Git:
             raise _cannot_run(self.folder) from error
         except (OSError, ValueError) as error:
             raise ParallelError(f"git can't be run in {self.folder}: {error}") from error
-
-    def run_through(self, *arguments: str, log: Path) -> None:
-        """Run git to its end, also where we are interrupted or killed meanwhile: in a session of
-        its own, and printing into a file. Raises GitError.
-        """
-        import subprocess
-
-        with open(log, "w+b") as file:
-            process = subprocess.Popen(
-                ["git", *arguments],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
-            try:
-                code = process.wait()
-            except KeyboardInterrupt:
-                process.wait()
-                raise
-            if code:
-                file.seek(0)
-                raise _refusal(arguments, Answer(code, "", os.fsdecode(file.read())))
 
     def begin_with(self, stdin: str, *arguments: str) -> Process:
         """Start git with all of its input at hand, so that several can run at the same time."""
@@ -271,35 +287,8 @@ def status_path(field: str) -> str:
     return field.split(" ", {"1": 8, "u": 10}.get(field[:1], 1))[-1]
 
 
-def named(names: Sequence[str], most: int) -> str:
-    """The first of some paths, and how many there are beside them: in one line, whatever characters
-    are in them.
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return in_line(", ".join(names[:most])) + more
-
-
-def in_line(name: str) -> str:
-    """A path as a part of a line, which it can't end."""
-    return name.replace("\n", "\\n")
-
-
-def last_words(text: str, *, lines: int = 3) -> str:
-    """The end of what a program wrote on stderr, fit for the end of a message; without git's hints,
-    which are about what it left there, where it said more than them.
-    """
-    every = [line.strip() for line in _safe(text).splitlines() if line.strip()]
-    said = [line for line in every if not line.startswith("hint:")] or every
-    told = [re.sub(r"^(fatal|error|hint|warning): ", "", line) for line in said]
-    return "; ".join(told[-lines:])
-
-
-def _safe(text: str) -> str:
-    return "".join(c for c in text if c == "\n" or c.isprintable())
-
-
 def _refusal(arguments: Iterable[str], answer: Answer) -> GitError:
-    words = [a for a in arguments if a != "--no-optional-locks"]
+    words = [a for a in arguments if not a.startswith(("--no-optional-locks", "--config-env="))]
     while len(words) > 1 and words[0] in ("-c", "-C"):
         words = words[2:]
     two = words[:1] in (["worktree"], ["hook"])

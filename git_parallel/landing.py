@@ -7,13 +7,14 @@ is not. So a merge that is interrupted has either not happened or happened.
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from git_parallel import comments, early, obstacles, retreat, stack
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git, named
+from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.overview import look
 from git_parallel.prepared import Prepared, Wish, prepare
 from git_parallel.proof import prove
@@ -25,6 +26,7 @@ from git_parallel.stack import Moved
 from git_parallel.store import LANDING
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
+from git_parallel.wording import named
 from git_parallel.workshop import Workshop
 from git_parallel.worktree import content
 
@@ -32,7 +34,7 @@ TRIES = 3
 LANDING_WAIT_S = 3600.0
 OLD_S = 0.5
 LOG = "landing.log"  # what git printed when it moved the files of a target's worktree
-NOTHING = "GIT_PARALLEL_NOTHING"
+NO_OPTIONS = "GIT_PARALLEL_NO_OPTIONS"
 PAUSES_S = (0.05, 0.2, 0.5, 1.0)  # somebody else's git has the index of the target's worktree
 
 
@@ -112,7 +114,7 @@ def land(
     """
     repository = shop.repository
     began = time.monotonic()
-    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S):
+    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S, waiting=shop.told):
         if time.monotonic() - began > OLD_S:
             early.discard()
         for _ in range(TRIES):
@@ -135,15 +137,47 @@ def land(
     raise ParallelError(f"{view.task.target} keeps moving", hint=f"git parallel merge {name}")
 
 
-def attempt(shop: Workshop, name: str, wish: Wish, *, allow_breaches: bool = False) -> Prepared:
-    """Prepare a merge only to see what would come of it; raises ParallelError where it can't be."""
+def attempt(
+    shop: Workshop,
+    name: str,
+    wish: Wish,
+    *,
+    allow_breaches: bool = False,
+    before: Sequence[Landing] = (),
+) -> Landing:
+    """Prepare a merge only to see what would come of it, when others that were only tried `before`
+    have landed; raises ParallelError where it can't be.
+    """
     view = look(shop.repository, [name]).tasks[0]
     refuse(shop.repository, view, allow_breaches=allow_breaches)
     _refuse_busy_target(shop.repository, view)
+    for landed in before:
+        view = _after(shop.repository, view, landed)
     with shop.bench(view, hooks=False) as bench:
         prepared = prepare(bench, structs.replace(wish, edit=False))
         obstacles.refuse(shop.repository, prepared)
-        return prepared
+        return Landing(view, prepared, ())
+
+
+def _after(repository: Repository, view: TaskView, landed: Landing) -> TaskView:
+    """A task as it will be when another one has landed: beside the new tip of its target, with what
+    landed in its own branch, or following the task that it was started from.
+    """
+    assert view.tip and view.target and view.facts
+    git, parent, prepared = repository.git, landed.view.task, landed.prepared
+    moved = structs.replace(prepared.target, tip=prepared.result)
+    if prepared.target.ref == f"refs/heads/{view.task.branch}":
+        return structs.replace(view, tip=prepared.result)
+    task, facts = view.task, view.facts
+    if task.target == parent.branch:
+        fork = git.run("merge-base", prepared.tip, view.tip, ok=(0, 1)).out.strip() or task.base
+        task = structs.replace(task, target=parent.target, base=fork)
+        facts = structs.replace(facts, apart=True)
+    elif prepared.target.ref != view.target.ref:
+        return view
+    behind = not git.says_yes("merge-base", "--is-ancestor", moved.tip, view.tip)
+    facts = structs.replace(facts, behind=int(behind))
+    return structs.replace(view, task=task, target=moved, facts=facts)
 
 
 def _record(view: TaskView, prepared: Prepared) -> None:
@@ -186,9 +220,9 @@ def _move_worktree(repository: Repository, prepared: Prepared, way: Retreat, git
     """Fast-forward where the target is checked out. Git refuses as a whole: while somebody else
     holds the index, where the target has moved, and where a changed file is in the way.
     """
-    git.environment[NOTHING] = ""
+    git.environment[NO_OPTIONS] = ""
     # What these settings add to a merge was done when this one was made.
-    plain = f"--config-env=branch.{way.target}.mergeOptions={NOTHING}"
+    plain = f"--config-env=branch.{way.target}.mergeOptions={NO_OPTIONS}"
     quiet = ("--quiet", "--no-stat", "--no-autostash", "--no-overwrite-ignore", "--ff-only")
     verified = "--no-verify-signatures"  # where git is to verify them, it did when this was made
     log = repository.store.state / LOG
@@ -196,6 +230,8 @@ def _move_worktree(repository: Repository, prepared: Prepared, way: Retreat, git
         try:
             git.run_through(plain, "merge", *quiet, verified, prepared.result, log=log)
         except GitError as error:
+            if retreat.has_landed(repository, way):
+                return  # what failed came after that
             if not _is_unmoved(repository, prepared.target):
                 raise TargetMoved from error
             retreat.finish(repository, way)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from git_parallel.git import Git, named
+from git_parallel.git import Git
 from git_parallel.site import Site
+from git_parallel.wording import named
 
 HEAD = b"version https://git-lfs.github.com/spec/"
 MARK = b"filter=lfs"

@@ -1,6 +1,6 @@
 """The messages of the commits that a merge makes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -9,6 +9,7 @@ from git_parallel.git import Git
 from git_parallel.task import Task
 
 WIDTH = 72
+MARKS = "#;@!$%^&|:"  # those of git-config(1), `core.commentChar`
 FORM = "%aN <%aE>%x01%B%x01%(trailers:key=Co-authored-by,valueonly,separator=%x02)"
 
 
@@ -36,7 +37,7 @@ def of_squash(git: Git, task: Task, target: str, tip: str, given: str | None) ->
     a trailer for each author that is not the committer, and one for the task.
     """
     commits = _commits(git, f"{target}..{tip}")
-    text = given or _composed(task, commits)
+    text = _composed(task, commits) if given is None else given
     committer = git.text("var", "GIT_COMMITTER_IDENT")
     trailers = [f"Co-authored-by: {who}" for who in co_authors(commits, committer)]
     return with_trailers(git, text, [*trailers, f"Parallel-Task: {task.name}"])
@@ -49,11 +50,31 @@ def of_request(git: Git, task: Task, target: str, tip: str, given: str | None) -
         title, _, body = given.strip().partition("\n")
         return title, body.strip()
     if not task.prompt and len(commits) == 1:
-        return commits[0].subject, commits[0].message.partition("\n")[2].strip()
-    title = first_line(task.prompt) or (commits[0].subject if commits else task.name)
+        return commits[0].subject or task.name, commits[0].message.partition("\n")[2].strip()
+    title = first_line(task.prompt) or (commits[0].subject if commits else "") or task.name
     listed = "\n".join(f"* {made.subject}" for made in commits)
     asked = (task.prompt or "").strip()
     return title, "\n\n".join(part for part in (asked if asked != title else "", listed) if part)
+
+
+def cleaned(git: Git, text: str, settings: Mapping[str, str]) -> str:
+    """A message as git commits it that nobody edits (git-commit(1), `--cleanup`)."""
+    mode = settings.get("commit.cleanup")
+    if mode == "verbatim":
+        return text
+    return git.run("stripspace", *(["-s"] if mode == "strip" else []), stdin=text).out
+
+
+def marked(text: str, settings: Mapping[str, str]) -> tuple[str, ...]:
+    """Options for git where it opens an editor on a message: another mark for comments, where a
+    line begins with the usual one, and would be taken for a comment.
+    """
+    first = {line[:1] for line in text.splitlines()}
+    known = settings.get("core.commentchar", MARKS[0])
+    if known[:1] not in first and known != "auto":
+        return ()
+    free = next((mark for mark in MARKS if mark not in first), MARKS[0])
+    return ("-c", f"core.commentChar={free}")
 
 
 def _commits(git: Git, span: str) -> list[Made]:
@@ -71,14 +92,14 @@ def _composed(task: Task, commits: list[Made]) -> str:
     """The title from the prompt, then what the commits say; a single commit speaks for itself."""
     title = first_line(task.prompt)
     if not title and len(commits) == 1:
-        return commits[0].message
-    parts = [title or (commits[0].subject if commits else task.name)]
+        return commits[0].message or task.name
+    parts = [title or (commits[0].subject if commits else "") or task.name]
     if title.endswith("…"):  # it was cut
         import textwrap
 
         whole = (task.prompt or "").strip().splitlines()[0]
         parts.append(textwrap.fill(whole, WIDTH, break_long_words=False))
-    subjects = [f"* {made.subject}" for made in commits if made.subject != title]
+    subjects = [f"* {made.subject}" for made in commits if made.subject not in ("", title)]
     parts += ["\n".join(subjects)] if subjects else []
     return "\n\n".join(parts)
 

@@ -5,18 +5,21 @@ ignored ones without a word.
 """
 
 import os
+import shlex
 from pathlib import Path
 
 from git_parallel.changes import NO_FILE, Change
 from git_parallel.errors import ParallelError, UnsafeError
-from git_parallel.git import Git, in_line, named, status_path
+from git_parallel.git import Git, status_path
 from git_parallel.prepared import Prepared
 from git_parallel.repository import Repository
 from git_parallel.ties import admin_of
-from git_parallel.untracked import in_the_way
+from git_parallel.untracked import aside, in_the_way
+from git_parallel.wording import in_line, named
 from git_parallel.worktree import OPERATIONS, operations_in
 
 MOST_NAMED = 5
+SKIPPED = "S"  # git-ls-files(1), `-v`: lower-case letters are for assume-unchanged
 RESTING = frozenset(
     OPERATIONS[name]
     for name in ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
@@ -29,27 +32,49 @@ def refuse(repository: Repository, prepared: Prepared) -> None:
     """
     refuse_files(repository, prepared)
     if place := _place(prepared):
-        _refuse_changes(repository, prepared, place)
+        refuse_changes(repository.git_in(place), prepared.change)
 
 
-def _refuse_changes(repository: Repository, prepared: Prepared, place: Path) -> None:
-    git = repository.git_in(place)
-    if changed := _changed(git, prepared.change) or _hidden(git, prepared.change):
-        raise UnsafeError(
-            f"uncommitted changes in {place} would be overwritten: {named(changed, MOST_NAMED)}",
-            hint=f'git -C "{place}" stash',
-        )
+def refuse_changes(git: Git, change: Change) -> None:
+    """Raise UnsafeError where a change would overwrite what is not committed of tracked files in
+    the worktree that git runs in.
+    """
+    if changed := _changed(git, change):
+        raise _uncommitted(git, changed, hint=shlex.join(["git", "-C", str(git.folder), "stash"]))
+    if hidden := _hidden(git, change):
+        path, flag = next(iter(hidden.items()))
+        shown = "--no-skip-worktree" if flag == SKIPPED else "--no-assume-unchanged"
+        words = ["git", "-C", str(git.folder), "update-index", shown, "--", path]
+        raise _uncommitted(git, list(hidden), hint=in_line(shlex.join(words)))
+
+
+def refuse_untracked(git: Git, change: Change) -> None:
+    """The same for what is not tracked there, or is new in the index."""
+    if not (there := list(in_the_way(git.folder, change))):
+        return
+    known = set(git.fields("ls-files", "-z"))
+    if staged := [path for path in there if path in known]:
+        raise _uncommitted(git, staged, hint=shlex.join(["git", "-C", str(git.folder), "stash"]))
+    what = named(there, MOST_NAMED)
+    raise UnsafeError(
+        f"files in {git.folder} that git does not track would be overwritten: {what}",
+        hint=in_line(aside(git.folder, change, there[0])),
+    )
+
+
+def _uncommitted(git: Git, paths: list[str], *, hint: str) -> UnsafeError:
+    words = f"uncommitted changes in {git.folder} would be overwritten: {named(paths, MOST_NAMED)}"
+    return UnsafeError(words, hint=hint)
 
 
 def refuse_files(repository: Repository, prepared: Prepared) -> None:
-    """The same, almost without a question to git: all but changes in tracked files, which git
-    itself guards, though it names them in prose. A deleted file it would make again.
+    """The same as `refuse`, almost without a question to git: all but changes in tracked files,
+    which git itself guards, though it names them in prose. A deleted file it would make again.
     """
     name = prepared.target.ref.removeprefix("refs/heads/")
     if busy := _rebased(repository, prepared.target.ref):
-        raise UnsafeError(
-            f"{name} is being rebased in {busy}", hint=f'git -C "{busy}" rebase --continue'
-        )
+        words = ["git", "-C", str(busy), "rebase", "--continue"]
+        raise UnsafeError(f"{name} is being rebased in {busy}", hint=in_line(shlex.join(words)))
     if (place := prepared.target.worktree) is None:
         return
     if not place.is_dir():
@@ -64,15 +89,11 @@ def refuse_files(repository: Repository, prepared: Prepared) -> None:
             f"{name} is checked out in a worktree that can't be found from here",
             hint="call it from that worktree",
         )
-    if there := list(in_the_way(place, prepared.change)):
-        what = named(there, MOST_NAMED)
-        raise UnsafeError(
-            f"files in {place} that git does not track would be overwritten: {what}",
-            hint=in_line(f"mv '{place / there[0]}' '{place / there[0]}.mine'"),
-        )
+    git = repository.git_in(place)
+    refuse_untracked(git, prepared.change)
     old = (entry.path for entry in prepared.change.entries if entry.old[0] != NO_FILE)
     if not all(os.path.lexists(place / path) for path in old):
-        _refuse_changes(repository, prepared, place)
+        refuse_changes(git, prepared.change)
 
 
 def _operation(repository: Repository, place: Path) -> str:
@@ -96,15 +117,17 @@ def _changed(git: Git, change: Change) -> list[str]:
     return [path for path in map(status_path, fields) if path in changed]
 
 
-def _hidden(git: Git, change: Change) -> list[str]:
+def _hidden(git: Git, change: Change) -> dict[str, str]:
     """The paths of a change that were edited behind a flag (assume-unchanged, skip-worktree), which
-    has `git status` overlook them.
+    has `git status` overlook them, each with the flag.
     """
     old = {entry.path: entry.old[1] for entry in change.entries}
-    flagged = (f[2:] for f in git.fields("ls-files", "-v", "-z") if f[0].islower() or f[0] == "S")
-    there = [path for path in flagged if path in old and (git.folder / path).is_file()]
+    listed = git.fields("ls-files", "-v", "-z")
+    flags = {f[2:]: f[0] for f in listed if (f[0].islower() or f[0] == SKIPPED) and f[2:] in old}
+    there = [path for path in flags if (git.folder / path).is_file()]
     blobs = git.lines("hash-object", "--", *there) if there else []
-    return [path for path, blob in zip(there, blobs, strict=True) if blob != old[path]]
+    edited = {path for path, blob in zip(there, blobs, strict=True) if blob != old[path]}
+    return {path: flags[path] for path in there if path in edited}
 
 
 def _rebased(repository: Repository, ref: str) -> Path | None:

@@ -14,19 +14,20 @@ from msgspec import Struct
 from git_parallel import forecast, message
 from git_parallel.changes import Change, changes_between
 from git_parallel.errors import GitError, ParallelError
-from git_parallel.git import Git, last_words, named
+from git_parallel.git import Git
 from git_parallel.hook_files import has_hook
 from git_parallel.replay import own_base
 from git_parallel.repository import Branch
 from git_parallel.task_view import TaskView
+from git_parallel.wording import last_words, named
 from git_parallel.workshop import Bench
 
 MERGE_HOOKS = ("pre-merge-commit", "prepare-commit-msg", "commit-msg")
 SQUASH_HOOKS = ("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
 # What of `.gitattributes` changes a merge (gitattributes(5), "Performing a three-way merge").
 ATTRIBUTES = "merge|binary"
+SILENT = "git did not commit it, and did not say why"
 VERIFY = "merge.verifysignatures"
-TAIL_BYTES = 4096
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -70,40 +71,42 @@ def prepare(bench: Bench, wish: Wish) -> Prepared:
         tip = _rebase(bench, wish, view.target, tip)
     rebased = tip != view.tip and wish.strategy in ("rebase", "ff")
     result = tip if rebased else make(bench, wish, view.target, tip)
-    if wish.strategy in ("rebase", "ff") and _is_set(bench, VERIFY):
+    if wish.strategy in ("rebase", "ff") and _verifies(bench):
         result = _verified(bench, view.target.tip, result)
     pair = (view.target.tip, result)
     change = changes_between(bench.repository.git, [pair])[pair]
     return Prepared(result, view.target, view.tip, wish.strategy, change)
 
 
-def conflict(view: TaskView, paths: tuple[str, ...]) -> ConflictError:
-    """The error for a task that does not merge, with the ways on: in its worktree, by its agent,
-    by hand.
+def conflict(view: TaskView, paths: tuple[str, ...], *, replayed: bool = False) -> ConflictError:
+    """The error for a task that does not merge, with the ways on: in its worktree, by its agent, by
+    a merge by hand; that is of no use where its commits are `replayed` one by one.
     """
     task, where = view.task, named(paths, 5)
     ways = [f"git parallel rebase {task.name}"]
     if view.run and view.run.agent:
         words = f"Rebase onto {task.target} and resolve the conflicts in {where}"
         ways.append(f"git parallel run {task.name} -m {shlex.quote(words)}")
-    ways.append(f'git -C "$(git parallel path {task.name})" merge {task.target}')
+    if not replayed:
+        ways.append(f'git -C "$(git parallel path {task.name})" merge {task.target}')
     words = f"`{task.name}` conflicts with {task.target} in {where}"
     return ConflictError(words, "\n".join(ways), paths)
 
 
 def _merge(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     git, view = bench.repository.git, bench.view
-    text = wish.message or message.of_merge(git, view.task, tip)
+    text = message.of_merge(git, view.task, tip) if wish.message is None else wish.message
     if _is_plain(bench, wish, MERGE_HOOKS) and (tree := _plain_tree(bench, target.tip, tip)):
         return _commit(bench, tree, (target.tip, tip), text)
     _prepare_place(bench, target.tip, MERGE_HOOKS)
     words = (*_merge_options(bench), "--no-ff", "--no-squash", "--commit", "--no-stat", "--quiet")
     edit = "--edit" if wish.edit else "--no-edit"
     named = ("-F", _kept(bench, text))
-    code = bench.run_git("merge", *words, edit, *named, tip, edit=wish.edit).code
+    marked = message.marked(text, bench.shop.settings) if wish.edit else ()
+    code = bench.run_git(*marked, "merge", *words, edit, *named, tip, edit=wish.edit).code
     if code and _was_resolved(bench):
-        code = bench.run_git("commit", "--quiet", edit, edit=wish.edit).code
-    return _made(bench, code)
+        code = bench.run_git(*marked, "commit", "--quiet", edit, edit=wish.edit).code
+    return _made(bench, code, edited=wish.edit)
 
 
 def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
@@ -112,13 +115,15 @@ def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     if _is_plain(bench, wish, SQUASH_HOOKS) and (tree := _plain_tree(bench, target.tip, tip)):
         return _commit(bench, tree, (target.tip,), text)
     _prepare_place(bench, target.tip, SQUASH_HOOKS)
-    words = (*_merge_options(bench), "--squash", "--no-stat", "--quiet")
+    words = (*_merge_options(bench), "--squash", "--ff", "--no-stat", "--quiet")
     code = bench.run_git("merge", *words, tip).code
     if code and not _was_resolved(bench):
         return _made(bench, code)
     edit = ("--edit",) if wish.edit else ()
+    marked = message.marked(text, bench.shop.settings) if wish.edit else ()
     words = ("--quiet", "--allow-empty", *edit, "-F", _kept(bench, text))
-    return _made(bench, bench.run_git("commit", *words, edit=wish.edit).code)
+    code = bench.run_git(*marked, "commit", *words, edit=wish.edit).code
+    return _made(bench, code, edited=wish.edit)
 
 
 def _ff(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
@@ -142,19 +147,21 @@ def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
     for _ in range(most):
         if code and _was_resolved(bench):
             code = bench.run_git("rebase", "--continue").code
+    if code and (paths := _unmerged(bench)):
+        raise conflict(bench.view, paths, replayed=True)
     return _made(bench, code)
 
 
 def _verified(bench: Bench, target: str, result: str) -> str:
     """A result whose signature git finds good, as it asks for one where it merges."""
     bench.at(target)
-    words = ("merge", *_merge_options(bench), "--ff-only", "--no-stat", "--quiet", result)
+    words = ("merge", "--verify-signatures", "--ff-only", "--no-stat", "--quiet", result)
     return _made(bench, bench.run_git("-c", f"core.hooksPath={os.devnull}", *words).code)
 
 
 def _is_plain(bench: Bench, wish: Wish, hooks: tuple[str, ...]) -> bool:
     """Whether nothing but commits has a say in a merge, unless it proves to conflict."""
-    if wish.edit or _is_set(bench, VERIFY) or _merge_options(bench):
+    if wish.edit or _verifies(bench) or _merge_options(bench):
         return False
     if _has_hooks(bench, hooks):
         return False
@@ -190,6 +197,12 @@ def _merge_options(bench: Bench) -> tuple[str, ...]:
     not find.
     """
     return tuple(shlex.split(bench.shop.settings.get(_options_key(bench), "")))
+
+
+def _verifies(bench: Bench) -> bool:
+    """Whether git verifies signatures where it merges."""
+    told = [word for word in _merge_options(bench) if word.endswith("verify-signatures")]
+    return not told[-1].startswith("--no-") if told else _is_set(bench, VERIFY)
 
 
 def _options_key(bench: Bench) -> str:
@@ -233,13 +246,18 @@ def _commit(bench: Bench, tree: str, parents: tuple[str, ...], text: str) -> str
     arguments = [word for parent in parents for word in ("-p", parent)]
     arguments += ["-S"] if _is_set(bench, "commit.gpgsign") else []
     git = bench.repository.git
+    text = message.cleaned(git, text, bench.shop.settings)
+    if not text.strip():
+        name = bench.view.task.name
+        words = f"`{name}` can't be merged: its message is empty"
+        raise ParallelError(words, hint=f"git parallel merge {name} -m TEXT")
     return git.text("commit-tree", tree, *arguments, "-F", "-", stdin=text.rstrip("\n") + "\n")
 
 
 def _is_set(bench: Bench, key: str) -> bool:
-    """Whether a setting is on, in the words of git-config(1); a key without a value is."""
+    """Whether a setting is on, in the words of git-config(1)."""
     value = bench.shop.settings.get(key, "no").casefold()
-    return value in ("", "true", "yes", "on") or (value.isdigit() and int(value) != 0)
+    return value in ("true", "yes", "on") or (value.isdigit() and int(value) != 0)
 
 
 def _prepare_place(bench: Bench, commit: str, hooks: tuple[str, ...]) -> None:
@@ -270,13 +288,17 @@ def _was_resolved(bench: Bench) -> bool:
     return bool(bench.git.run("ls-files", "--resolve-undo").out)
 
 
-def _made(bench: Bench, code: int) -> str:
-    """The commit that git has made; raises ConflictError, or ParallelError with what it said."""
+def _made(bench: Bench, code: int, *, edited: bool = False) -> str:
+    """The commit that git has made; raises ConflictError, or ParallelError with what it said, but
+    where it said that on this terminal, as for a message that was `edited`.
+    """
     if code == 0:
         return bench.git.text("rev-parse", "HEAD")
     if paths := _unmerged(bench):
         raise conflict(bench.view, paths)
-    with open(bench.log, "rb") as log:
-        said = last_words(log.read()[-TAIL_BYTES:].decode("utf-8", "replace"))
-    words = f"`{bench.view.task.name}` can't be merged: {said or 'git did not commit it'}"
+    name = bench.view.task.name
+    if edited:
+        words = f"`{name}` can't be merged: git did not commit it, and said why above"
+        raise GitError(words, f"git parallel merge {name} -m TEXT", code=code)
+    words = f"`{name}` can't be merged: {last_words(bench.said()) or SILENT}"
     raise GitError(words, f"less '{bench.log}'", code=code)

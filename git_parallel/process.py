@@ -143,16 +143,16 @@ def asking(
 
 
 def foreground(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Exit:
-    """Run a program on this terminal and wait for it."""
+    """Run a program on this terminal and wait for it. Ctrl-C is for the program, which decides."""
     try:
         child = subprocess.Popen(list(command), cwd=folder, env=dict(environment))
     except (OSError, ValueError) as error:
         return not_started(command, error)
-    while True:
-        try:
-            return Exit(child.wait())
-        except KeyboardInterrupt:
-            continue  # the program got it too, and decides
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        return Exit(child.wait())
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def show(command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> Exit:

@@ -7,7 +7,6 @@ from msgspec import Struct, structs
 from git_parallel import attributes, forecast
 from git_parallel.attributes import Places
 from git_parallel.collisions import Collisions, collisions
-from git_parallel.git import named
 from git_parallel.overview import look
 from git_parallel.plan import Candidate, Plan, plan
 from git_parallel.records import Verdict
@@ -16,6 +15,7 @@ from git_parallel.review import rejected_within
 from git_parallel.simulation import Simulation, Work
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
+from git_parallel.wording import named
 
 REJECTED = "you rejected it"
 KEEP_PARENTS = frozenset({"merge", "ff"})

@@ -8,13 +8,14 @@ from msgspec import Struct
 from git_parallel import review
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError, UnsafeError
-from git_parallel.git import Git, named
+from git_parallel.git import Git
 from git_parallel.lock import Lock
 from git_parallel.overview import look, no_such_task
 from git_parallel.repository import Repository
 from git_parallel.task import TaskName
 from git_parallel.task_view import TaskView
-from git_parallel.untracked import in_the_way
+from git_parallel.untracked import aside, in_the_way
+from git_parallel.wording import named
 
 LOCK_WAIT_S = 1.0
 MOST_NAMED = 5
@@ -143,7 +144,7 @@ def _refuse_to_overwrite(repository: Repository, view: TaskView, onto: str) -> N
         words = f"files in {place} that git does not track would be overwritten: "
         raise UnsafeError(
             f"{_refused(view.task.name)}{words}{', '.join(there[:MOST_NAMED])}",
-            hint=f"mv '{place / there[0]}' '{place / there[0]}.mine'",
+            hint=aside(place, change, there[0]),
         )
 
 

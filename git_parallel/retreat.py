@@ -16,13 +16,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from git_parallel import records
+from git_parallel import obstacles, records
 from git_parallel.changes import NO_FILE, Change, changes_between
 from git_parallel.errors import ParallelError, UnsafeError
-from git_parallel.git import QUIET_HOOKS, Git, named, status_path
+from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.lock import is_held
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import LANDING
+from git_parallel.wording import named
 from git_parallel.worktree import operations_in
 
 TWO_WAYS = ("-c", "submodule.recurse=false", "read-tree", "-m", "-u")
@@ -71,7 +72,7 @@ def interrupted(repository: Repository) -> Retreat | None:
     if begun(repository) is None or is_held(repository.store.state / LANDING):
         return None
     found = begun(repository)  # what was under way a moment ago may have come to its end
-    if found and found.landing and _has_landed(repository, found):
+    if found and found.landing and has_landed(repository, found):
         return None
     return found
 
@@ -103,7 +104,9 @@ def move(repository: Repository, retreat: Retreat, target: Branch) -> None:
     git = _git_at(target)
     if git:
         _refuse_unfinished(git)
-        _refuse_in_the_way(git, _change(git, retreat))
+        change = _change(git, retreat)
+        obstacles.refuse_untracked(git, change)
+        obstacles.refuse_changes(git, change)
         git.run("update-index", "-q", "--refresh", ok=(0, 1))
         git.run(*TWO_WAYS, "--dry-run", retreat.result, retreat.before)
     _write(repository, retreat)
@@ -132,7 +135,7 @@ def _move_ref(repository: Repository, retreat: Retreat) -> None:
 def _move_files(repository: Repository, git: Git, retreat: Retreat) -> None:
     ends = (retreat.result, retreat.before)
     try:
-        git.run(*TWO_WAYS, *ends)
+        git.run_from_here(*TWO_WAYS, *ends)
     except ParallelError:
         repository.git.run(
             "update-ref", "-m", f"{_reason(retreat)}: taken back", retreat.ref, *ends
@@ -164,20 +167,6 @@ def _refuse_unfinished(git: Git) -> None:
         )
 
 
-def _refuse_in_the_way(git: Git, change: Change) -> None:
-    """Refuse where what is not committed would be overwritten: changed files, hidden ones, and
-    ignored ones where a file comes back.
-    """
-    paths = set(change.paths)
-    fields = git.fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
-    touched = paths & set(map(status_path, fields))
-    flags = git.fields("ls-files", "-v", "-z")
-    touched |= paths & {field[2:] for field in flags if field[0].islower() or field[0] == "S"}
-    back = [entry.path for entry in change.entries if not entry.old[0].strip("0")]
-    touched |= {path for path in back if os.path.lexists(git.folder / path)}
-    _refuse(git, touched, hint=f'git -C "{git.folder}" stash')
-
-
 def _refuse(git: Git, paths: set[str], *, hint: str) -> None:
     if paths:
         what = named(sorted(paths), NAMED)
@@ -189,7 +178,7 @@ def finish(repository: Repository, retreat: Retreat) -> bool:
     """Finish what was killed, as far as the target goes; False where nothing had been moved. What
     somebody did with the target since then stays. Raises ParallelError, with nothing changed.
     """
-    if _has_landed(repository, retreat):
+    if has_landed(repository, retreat):
         return False
     target = repository.branches(retreat.ref).get(retreat.ref)
     if target and target.tip == retreat.before and (git := _git_at(target)):
@@ -197,7 +186,8 @@ def finish(repository: Repository, retreat: Retreat) -> bool:
     return not retreat.landing
 
 
-def _has_landed(repository: Repository, retreat: Retreat) -> bool:
+def has_landed(repository: Repository, retreat: Retreat) -> bool:
+    """Whether the target has the result of the merge, or is beyond it."""
     asked = ("merge-base", "--is-ancestor", retreat.result, retreat.ref)
     return repository.git.run(*asked, ok=(0, 1, 128)).code == 0
 
@@ -263,7 +253,7 @@ def _finish_files(git: Git, retreat: Retreat) -> None:
     _refuse(git, others, hint=f'git -C "{git.folder}" status')
     _stage(git, {path: new[path] for path in ahead})
     git.run("update-index", "-q", "--refresh", ok=(0, 1))
-    git.run(*TWO_WAYS, retreat.result, retreat.before)
+    git.run_from_here(*TWO_WAYS, retreat.result, retreat.before)
 
 
 def _staged(git: Git, commit: str) -> set[str]:

@@ -14,13 +14,14 @@ from msgspec import Struct, structs
 
 from git_parallel import environment, ignored, submodules, temporary, tree
 from git_parallel.errors import ParallelError
-from git_parallel.git import Git, Process, clean_environment, end, named, status_path
+from git_parallel.git import Git, Process, clean_environment, end, status_path
 from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
 from git_parallel.schema import Regenerable
 from git_parallel.task import Task
 from git_parallel.task_folder import TaskFolder
+from git_parallel.wording import named
 from git_parallel.worktree import Worktree, operations_in
 
 STILL_S = 60.0  # a file changed this recently may have a person behind it

@@ -4,13 +4,13 @@ from msgspec import Struct
 
 from git_parallel import replay
 from git_parallel.errors import ParallelError
-from git_parallel.git import named
 from git_parallel.overview import find_folder, look
 from git_parallel.prepared import Prepared
 from git_parallel.replay import Replayed
 from git_parallel.repository import Repository
 from git_parallel.task import Task, TaskName
 from git_parallel.task_view import TaskView
+from git_parallel.wording import named
 
 
 class Moved(Struct, frozen=True):
@@ -32,7 +32,7 @@ def follow(repository: Repository, landed: TaskView, prepared: Prepared) -> list
         if _has_landed(repository, child, prepared.tip):
             continue  # it goes with the next sweep
         _retarget(repository, child, landed, prepared.tip)
-        moved += _rebase(repository, child.name, onto=prepared.result, below=prepared.tip)
+        moved += rebase(repository, child.name, onto=prepared.result, below=prepared.tip)
     return moved
 
 
@@ -77,7 +77,7 @@ def _children(repository: Repository, branch: str) -> list[Task]:
     return [task for _, task in repository.store.load_tasks() if task.target == branch]
 
 
-def _rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> list[Moved]:
+def rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> list[Moved]:
     """Rebase a task that stands on `below`, and then those that stand on it."""
     try:
         with replay.at_rest(repository, name) as view:
@@ -94,7 +94,7 @@ def _rebase(repository: Repository, name: TaskName, *, onto: str, below: str) ->
         return [_left(repository, name, replay.reason_in(error, name))]
     found = [Moved(name, view.task.target, done)]
     for child in _children(repository, view.task.branch) if done.moved else []:
-        found += _rebase(repository, child.name, onto=done.new, below=done.old)
+        found += rebase(repository, child.name, onto=done.new, below=done.old)
     return found
 
 

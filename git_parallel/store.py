@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from git_parallel.errors import ParallelError
@@ -17,6 +17,7 @@ from git_parallel.records import (
 from git_parallel.task import Task, folded
 from git_parallel.task_folder import RECORD, TaskFolder
 
+MOMENT_S = 1.0
 LOCK_WAIT_S = 30.0
 LANDING = "landing"  # the lock that is held while a target moves
 STALE_TEMPORARY_S = 60.0
@@ -46,14 +47,24 @@ class Store:
             raise ParallelError(f"{self.state} can't be made: {error.strerror}") from error
 
     @contextlib.contextmanager
-    def locked(self, *, name: str = "lock", wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    def locked(
+        self,
+        *,
+        name: str = "lock",
+        wait_s: float = LOCK_WAIT_S,
+        waiting: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[None]:
         """Hold the lock for changes to refs, worktrees and slots (or another, by its name);
-        raises ParallelError when somebody else has it for too long.
+        raises ParallelError when somebody else has it for too long. `waiting` hears of a wait that
+        takes longer than a moment, and what for.
         """
         self.create()
         path = self.state / name
         try:
-            lock = Lock.take(path, wait_s=wait_s)
+            lock = Lock.take(path, wait_s=min(wait_s, MOMENT_S))
+            if lock is None:
+                waiting(f"waiting for another git parallel: fuser '{path}'")
+                lock = Lock.take(path, wait_s=wait_s - MOMENT_S)
         except OSError as error:
             raise ParallelError(f"{path}: {error.strerror}") from error
         if lock is None:

@@ -103,6 +103,10 @@ class TaskFolder:
         moved, slot = self._find(RETARGET, Retarget), self._find(SLOT, Slot)
         return _as_it_is(load_record(self.record, Task), moved, slot)
 
+    def first_target(self) -> str:
+        """Where `start` was to have the task merged."""
+        return load_record(self.record, Task).target
+
     def read(self) -> Known:
         """All that an overview rests on: the folder is listed once, since most of its files are
         mostly not there. Raises ParallelError where one is damaged, FileNotFoundError as `task`.

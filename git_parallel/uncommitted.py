@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from git_parallel import forecast, temporary
 from git_parallel.errors import GitError
-from git_parallel.git import Git, last_words
+from git_parallel.git import Git
 from git_parallel.repository import Repository
+from git_parallel.wording import last_words
 from git_parallel.worktree import Worktree
 
 # A split index would be written beside the agent's own, and a monitor would stay behind.

@@ -5,20 +5,22 @@ nothing is touched that is not committed. Else the way back is a revert, which a
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from git_parallel import records, retreat, trash
+from git_parallel import records, retreat, stack, trash
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.facts import REMOTES
 from git_parallel.journal import KEPT, Entry, entries
+from git_parallel.overview import find_folder
 from git_parallel.records import Landed
 from git_parallel.repository import Branch, Repository
 from git_parallel.retreat import Retreat
+from git_parallel.stack import Moved
 from git_parallel.store import LANDING
-from git_parallel.task import same_name
+from git_parallel.task import Task, same_name
 
 LANDING_WAIT_S = 3600.0
 
@@ -33,19 +35,28 @@ class Merge(Struct, frozen=True):
 
 
 class Undone(Struct, frozen=True):
-    """A merge that was taken back: its task, the target, and where that and the task are now."""
+    """A merge that was taken back: its task, the target, where that and the task are now, and the
+    tasks that had taken it in.
+    """
 
     name: str
     target: str
     commit: str
     path: Path | None
+    moved: tuple[Moved, ...] = ()
 
 
-def take_back(repository: Repository, name: str) -> Undone:
+def take_back(repository: Repository, name: str, *, waiting: Callable[[str], None]) -> Undone:
     """Move a target back to where it was before our merge of a task, and bring the task back from
     the trash, or finish that where it was killed; raises ParallelError, with nothing changed, where
-    it is not possible.
+    it is not possible. `waiting` hears what a wait is for.
     """
+    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S, waiting=waiting):
+        undone = _take_back(repository, name)
+        return structs.replace(undone, moved=tuple(_rebased(repository, undone)))
+
+
+def _take_back(repository: Repository, name: str) -> Undone:
     with _alone(repository):
         begun, done = retreat.begun(repository), _finish(repository)
         if done and begun and (same_name(begun.name, name) or name in (begun.slug, begun.entry)):
@@ -61,19 +72,22 @@ def take_back(repository: Repository, name: str) -> Undone:
         return _bring_back(repository, way)
 
 
-def finish(repository: Repository) -> Undone | None:
+def finish(
+    repository: Repository, *, waiting: Callable[[str], None] = lambda _: None
+) -> Undone | None:
     """Finish a merge's way back that was killed; None where there is none, or nothing had moved.
     Raises ParallelError, with nothing changed, where it can't be.
     """
     if retreat.begun(repository) is None:
         return None
-    with _alone(repository):
+    landing = repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S, waiting=waiting)
+    with landing, _alone(repository):
         return _finish(repository)
 
 
 @contextlib.contextmanager
 def _alone(repository: Repository) -> Iterator[None]:
-    with repository.store.locked(name=LANDING, wait_s=LANDING_WAIT_S), repository.store.locked():
+    with repository.store.locked():
         trash.recover(repository)
         yield
 
@@ -97,8 +111,48 @@ def _bring_back(repository: Repository, way: Retreat) -> Undone:
     folder = repository.store.folder(way.slug)
     if folder.landed and folder.landed.result == way.result:
         folder.forget_landed()
+    moved = _send_back(repository, way)
     retreat.end(repository)
-    return Undone(way.name, way.target, way.before, path)
+    return Undone(way.name, way.target, way.before, path, tuple(moved))
+
+
+def _send_back(repository: Repository, way: Retreat) -> list[Moved]:
+    """Have the tasks that took in a merge count only their own commits, so that none of them lands
+    it again. Those that followed the merged task are for its branch again.
+    """
+    moved = []
+    every = repository.store.load_tasks()
+    parents = {task.branch for _, task in every if task.slug == way.slug}
+    for folder, task in every:
+        if task.target != way.target or task.slug == way.slug:
+            continue
+        first = folder.first_target()
+        below = _taken_in(repository, task, way)
+        if first in parents or below:
+            target = first if first in parents else task.target
+            folder.write_retarget(target, stands_on=below)
+            reason = f"its commits stand on those of {way.name}" if below else ""
+            moved.append(Moved(task.name, target, reason=reason))
+    return moved
+
+
+def _taken_in(repository: Repository, task: Task, way: Retreat) -> str | None:
+    """The commit up to which a task's branch has a merge, if it has any of it."""
+    git, ref = repository.git, f"refs/heads/{task.branch}"
+    below = git.run("merge-base", way.result, ref, ok=(0, 1, 128)).out.strip()
+    return below if below and not _holds(repository, way.before, below) else None
+
+
+def _rebased(repository: Repository, undone: Undone) -> Iterator[Moved]:
+    """Rebase the tasks that were sent back to the branch of the task that they stand on."""
+    for moved in undone.moved:
+        ref = f"refs/heads/{moved.target}"
+        onto = repository.branches(ref).get(ref)
+        folder, _ = find_folder(repository, moved.name)
+        if moved.target == undone.target or onto is None or folder.stands_on is None:
+            yield moved
+        else:
+            yield from stack.rebase(repository, moved.name, onto=onto.tip, below=folder.stands_on)
 
 
 def _find(repository: Repository, name: str) -> Merge:

@@ -2,7 +2,9 @@
 without a word.
 """
 
+import itertools
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,3 +44,24 @@ def _is_file(path: Path) -> bool:
 def _files(place: Path, folder: Path) -> Iterator[str]:
     for top, _, names in os.walk(place / folder):
         yield from (str((Path(top) / name).relative_to(place)) for name in names)
+
+
+def aside(place: Path, change: Change, found: str) -> str:
+    """The command that takes what is in the way out of it: the whole folder that stands where a
+    file comes, but not what is tracked in there.
+    """
+    added = (entry.path for entry in change.entries if entry.new[0] != NO_FILE)
+    top = next((path for path in added if found.startswith(f"{path}/")), found)
+    to = _free(place / f"{top}.mine")
+    if top == found or not any(entry.path.startswith(f"{top}/") for entry in change.entries):
+        return shlex.join(["mv", str(place / top), str(to)])
+    to /= found.removeprefix(f"{top}/")
+    made = shlex.join(["mkdir", "-p", str(to.parent)])
+    return f"{made} && {shlex.join(['mv', str(place / found), str(to)])}"
+
+
+def _free(path: Path) -> Path:
+    """A name that nothing has yet."""
+    others = (path.with_name(f"{path.name}{number}") for number in itertools.count(2))
+    names = itertools.chain([path], others)
+    return next(name for name in names if not os.path.lexists(name))

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -16,9 +17,11 @@ from git_parallel.process import Exit, foreground
 from git_parallel.repository import Repository
 from git_parallel.scratch import Scratch, scratch
 from git_parallel.site import Site
-from git_parallel.supervisor import Supervisor
+from git_parallel.supervisor import Stopped, Supervisor
 from git_parallel.task_view import TaskView
 from git_parallel.trust import Approvals
+
+TAIL_BYTES = 4096
 
 
 class Workshop:
@@ -73,6 +76,7 @@ class Bench:
         self.log = view.folder.path / "merge.log"
         self._held = held
         self._scratch: Scratch | None = None
+        self._begin = 0
 
     @functools.cached_property
     def output(self) -> IO[bytes]:
@@ -139,6 +143,7 @@ class Bench:
     def run_git(self, *words: str, edit: bool = False) -> Exit:
         """Run a git whose hooks and drivers may take long, as if in the target's own worktree:
         below the supervisor with its output in the log or, to edit a message, on this terminal.
+        Raises Stopped where it was interrupted.
         """
         git = self.git
         config = {n: v for n, v in git.environment.items() if is_config_variable(n)}
@@ -146,11 +151,19 @@ class Bench:
         environment = {**self.variables, **config, **QUIET_HOOKS, **editor}
         command = git.argv(*self._hooks(), *words)
         if edit:
-            return foreground(command, folder=self.folder, environment=environment)
-        supervisor = self.shop.supervisor
+            done = foreground(command, folder=self.folder, environment=environment)
+            if done.code == -signal.SIGINT:
+                raise Stopped("it was interrupted")
+            return done
+        supervisor, self._begin = self.shop.supervisor, self.output.tell()
         return supervisor.run(
             command, folder=self.folder, environment=environment, output=self.output
         )
+
+    def said(self) -> str:
+        """The end of what the last git said in the log."""
+        self.output.seek(self._begin)
+        return self.output.read()[-TAIL_BYTES:].decode("utf-8", "replace")
 
     def _hooks(self) -> Sequence[str]:
         """Have git find the hooks of the worktree that this one stands for: a relative folder of

@@ -1,9 +1,11 @@
 """Landing: the strategies, what is refused, and that nothing else moves."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from git_parallel.lock import Lock
 from tests.conftest import PROGRAM, Repo, normal, run
 
 EDIT = "sed -i.bak s/three/THREE/ readme.txt && rm readme.txt.bak && git commit -qam edit"
@@ -77,12 +79,12 @@ def test_refuses_a_conflict_and_changes_nothing(repo: Repo, tmp_path: Path) -> N
     assert "✗ x and y: readme.txt (content)\n" in repo.parallel("conflicts").stdout
     repo.parallel("merge", "x")
     before = (repo.git("rev-parse", "main"), repo.git("for-each-ref"))
+    by_hand = '↳ git -C "$(git parallel path y)" merge main\n'
     for strategy in ("merge", "squash", "rebase"):
         done = repo.parallel("merge", "y", "--strategy", strategy, ok=1)
         assert normal(done.stderr, tmp_path) == (
             "✗ `y` conflicts with main in readme.txt\n"
-            "↳ git parallel rebase y\n"
-            '↳ git -C "$(git parallel path y)" merge main\n'
+            "↳ git parallel rebase y\n" + by_hand * (strategy != "rebase")
         )
     assert (repo.git("rev-parse", "main"), repo.git("for-each-ref")) == before
     assert repo.git("status", "--porcelain") == ""
@@ -246,3 +248,79 @@ def test_shows_the_diff_in_the_pager_of_git(repo: Repo, tmp_path: Path) -> None:
     command = f"{PROGRAM} review x"
     run("script", "-qec", command, "/dev/null", cwd=repo.path, env=env)
     assert "THREE" in (tmp_path / "paged").read_text()
+
+
+def test_tries_several_one_onto_the_other(repo: Repo) -> None:
+    repo.start("x", EDIT)
+    repo.start("y", OTHER)
+    repo.start("z", ADD)
+    done = repo.json("merge", "--all", "--dry-run", ok=1)
+    assert [entry["name"] for entry in done["landed"]] == ["x", "z"]
+    reason = "`y` conflicts with main in readme.txt, once x, z landed"
+    assert done["refused"] == [{"name": "y", "reason": reason, "paths": ["readme.txt"]}]
+    assert "would be merged" in repo.parallel("merge", "y", "--dry-run").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase", "ff"])
+def test_tries_a_stack_as_it_will_be(repo: Repo, strategy: str) -> None:
+    repo.start("x", EDIT)
+    repo.start("y", ADD, "parallel/x")
+    how = ("--strategy", strategy)
+    tried = repo.parallel("merge", "x", "y", "--dry-run", *how).stderr
+    assert f"y would be merged into main ({strategy}), 1 path\n" in tried
+    tried = repo.parallel("merge", "y", "x", "--dry-run", *how).stderr
+    assert f"y would be merged into parallel/x ({strategy}), 1 path\n" in tried
+    assert f"x would be merged into main ({strategy}), 2 paths\n" in tried
+    repo.parallel("merge", "x", "y", *how)
+    if strategy == "ff":
+        repo.start("z", "echo z > z")
+        repo.start("w", "echo w > w")
+        told = repo.parallel("merge", "z", "w", "--dry-run", *how, ok=1).stderr
+        assert "`w` can't be fast-forwarded: main has moved on" in told
+
+
+def test_leaves_the_folder_that_it_was_called_from(repo: Repo) -> None:
+    repo.commit("d/f", "f\n")
+    repo.start("x", "git rm -q d/f && git commit -qm gone")
+    repo.parallel("merge", "x", cwd=repo.path / "d")
+    assert list((repo.path / "d").iterdir()) == []
+    repo.parallel("undo", "--merge", "x", cwd=repo.path / "d")
+    assert (repo.path / "d" / "f").exists()
+
+
+@pytest.mark.slow
+def test_changes_nothing_where_a_file_comes_for_the_folder_that_it_was_called_from(
+    repo: Repo,
+) -> None:
+    repo.commit("d/f", "f\n")
+    repo.start("x", "git rm -q d/f && echo d > d && git add . && git commit -qm file")
+    told = repo.parallel("merge", "x", cwd=repo.path / "d", ok=1).stderr
+    assert "Refusing to remove the current working directory" in told
+    assert (repo.path / "d" / "f").read_text() == "f\n"
+    assert repo.git("status", "--porcelain") == ""
+    repo.parallel("merge", "x")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("merge", "x"), ("undo", "--merge", "x")], ids=" ".join)
+def test_says_what_it_waits_for(repo: Repo, words: tuple[str, ...]) -> None:
+    repo.start("x", ADD)
+    if words[0] == "undo":
+        repo.parallel("merge", "x")
+    held = Lock.take(repo.state / "landing")
+    assert held
+    command = ["git-parallel", *words]
+    with subprocess.Popen(command, cwd=repo.path, stderr=subprocess.PIPE, text=True) as waits:
+        assert waits.stderr
+        told = waits.stderr.readline()
+        held.release()
+    assert told == f"◎ waiting for another git parallel: fuser '{repo.state}/landing'\n"
+    assert waits.returncode == 0
+
+
+@pytest.mark.slow
+def test_says_that_a_merge_changes_nothing(repo: Repo) -> None:
+    repo.start("x", "git commit -q --allow-empty -m nothing")
+    told = repo.parallel("merge", "x").stderr
+    assert told.splitlines()[0].endswith("): it changes nothing")

@@ -74,6 +74,54 @@ def test_refuses_what_it_would_overwrite_and_names_it(repo: Repo, case: str) -> 
     assert not (repo.path / ".git" / "index.lock").exists()
 
 
+# What the task does, what lies in the target's worktree, and where that is in the end.
+WAYS = {
+    "a folder": ("echo new > n", "mkdir n; echo mine > n/y; echo mine > n/z", ["n.mine/y"]),
+    "beside what is tracked": (
+        "git rm -qr d; echo new > d",
+        "mkdir d/s; echo mine > d/s/z",
+        ["d.mine/s/z"],
+    ),
+    "a name that is taken": (
+        "echo new > n",
+        "echo mine > n; echo too > n.mine",
+        ["n.mine", "n.mine2"],
+    ),
+    "a name with a quote": ('echo new > "it\'s"', 'echo mine > "it\'s"', ["it's.mine"]),
+    "new in the index": ("echo new > n", "echo mine > n; git add n", []),
+    "assumed to be unchanged": (
+        "echo new > readme.txt",
+        "git update-index --assume-unchanged readme.txt; echo mine > readme.txt",
+        [],
+    ),
+    "skipped": (
+        "echo new > readme.txt",
+        "git update-index --skip-worktree readme.txt; echo mine > readme.txt",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", mostly_slow(WAYS, ["a folder", "skipped"]))
+def test_the_way_out_leads_out_and_keeps_it(repo: Repo, case: str) -> None:
+    work, mess, kept = WAYS[case]
+    repo.commit("d/f", "f\n")
+    repo.start("x", f"{work} && git add . && git commit -qm work")
+    run("sh", "-c", mess, cwd=repo.path)
+    for _ in range(3):
+        done = repo.parallel("merge", "x", ok=None)
+        if done.returncode == 0:
+            break
+        run("sh", "-ec", done.stderr.rpartition("↳ ")[2], cwd=repo.path)
+    assert repo.names() == []
+    assert repo.git("status", "--porcelain", "-uno") == ""
+    stashed = repo.git("stash", "list").splitlines()
+    assert len(stashed) == (not kept)
+    for path in kept or ["readme.txt" if "readme" in work else "n"]:
+        text = (repo.path / path).read_text() if kept else repo.git("show", f"stash:{path}")
+        assert text.strip() in ("mine", "too")
+
+
 def test_leaves_alone_what_is_not_in_the_way(repo: Repo) -> None:
     repo.commit(".gitignore", IGNORE)
     repo.commit("other.txt", "other\n")

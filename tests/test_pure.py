@@ -23,6 +23,7 @@ from git_parallel.task import (
     slug_of,
     status_of,
 )
+from git_parallel.wording import last_words
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -212,3 +213,38 @@ def test_escapes_what_could_change_a_terminal() -> None:
 def test_aligns_wide_letters_and_cuts_the_last_column() -> None:
     assert table([["a", "日本", "x"], ["bb", "c", "y"]]) == "a   日本  x\nbb  c     y"
     assert table([["a", "", "x" * 50]], width=20) == "a  " + "x" * 16 + "…"
+
+
+LOCKED = """fatal: Unable to create '/r/.git/index.lock': File exists.
+
+Another git process seems to be running in this repository, e.g.
+an editor opened by 'git commit'. Please make sure all processes
+are terminated then try again.
+"""
+NOBODY = """Author identity unknown
+
+*** Please tell me who you are.
+
+fatal: unable to auto-detect email address (got 'a@b.(none)')
+"""
+STANDS = """error: Refusing to remove the current working directory:
+d
+
+Aborting
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (LOCKED, "Unable to create '/r/.git/index.lock': File exists."),
+        (NOBODY, "unable to auto-detect email address (got 'a@b.(none)')"),
+        (STANDS, "Refusing to remove the current working directory: d"),
+        ("one\ntwo\nthree\nfour\n", "two; three; four"),
+        ("no ticket\nhint: add one\n", "no ticket"),
+        ("hint: add one\n", "add one"),
+        ("", ""),
+    ],
+)
+def test_says_the_point_of_an_error(text: str, expected: str) -> None:
+    assert last_words(text) == expected

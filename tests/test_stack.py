@@ -260,7 +260,7 @@ def test_tells_of_what_stood_on_a_task_that_landed_elsewhere(repo: Repo) -> None
         "▲ b stood on it and is for main now, but not rebased: "
         "its commits stand on those of a ↳ git parallel rebase b"
     ]
-    told = "which has landed: git parallel rebase b\n"
+    told = "which main does not have: git parallel rebase b\n"
     assert told in repo.parallel("show", "b").stdout
     repo.parallel("rebase", "b")
     assert told not in repo.parallel("show", "b").stdout

@@ -63,15 +63,79 @@ def test_messages_can_be_given_and_edited(repo: Repo, tmp_path: Path, strategy: 
     assert (repo.path / "new.txt").exists()
 
 
-@pytest.mark.slow
-def test_a_message_that_was_emptied_lands_nothing(repo: Repo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["merge"]))
+def test_a_message_is_put_together_and_cleaned_as_git_does(repo: Repo, strategy: str) -> None:
     repo.start("x", ADD)
+    repo.parallel("merge", "x", "--strategy", strategy, "-m", "\n Title \n", "-m", "One\t\n\n\nTwo")
+    assert message(repo).removesuffix("\nParallel-Task: x\n") == " Title\n\nOne\n\nTwo\n"
+
+
+@pytest.mark.slow
+def test_a_message_is_cleaned_as_it_is_set(repo: Repo) -> None:
+    text = "Title\n\n# note\n\n\nBody  \n"
+    for name, mode in (("x", "strip"), ("y", "verbatim")):
+        repo.start(name, f"echo {name} > {name}")
+        repo.git("config", "commit.cleanup", mode)
+        if mode == "strip":
+            told = repo.parallel("merge", name, "-m", "# note", ok=1).stderr
+            assert "its message is empty" in told
+        repo.parallel("merge", name, "-m", text)
+        assert message(repo) == (text if mode == "verbatim" else "Title\n\nBody\n")
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_refuses_an_empty_message(repo: Repo, text: str) -> None:
+    repo.start("x", ADD)
+    assert "the message is empty" in repo.parallel("merge", "x", "-m", text, ok=2).stderr
+
+
+@pytest.mark.slow
+def test_a_commit_that_says_nothing_is_called_as_its_task(repo: Repo) -> None:
+    silent = "git commit -q --allow-empty-message -m ''"
+    repo.start("x", f"echo 1 > 1; git add .; {silent}")
+    repo.start("y", f"echo 2 > 2; git add .; {silent}; echo 3 > 3; git add .; {silent}")
+    for name in ("x", "y"):
+        repo.parallel("merge", name, "--strategy", "squash")
+        assert message(repo) == f"{name}\n\nParallel-Task: {name}\n"
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["squash"]))
+def test_a_line_that_looks_like_a_comment_is_edited_as_a_line(repo: Repo, strategy: str) -> None:
+    repo.start("x", ADD)
+    words = ("merge", "x", "--strategy", strategy, "-m", "# Title\n\n; body", "--edit")
+    repo.parallel(*words, env={"GIT_EDITOR": "true"})
+    assert message(repo).removesuffix("\nParallel-Task: x\n") == "# Title\n\n; body\n"
+
+
+UNWRITTEN = {"emptied": "truncate -s 0", "failed": "false"}
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["merge"]))
+@pytest.mark.parametrize("editor", mostly_slow(UNWRITTEN.values(), ["false"]), ids=str)
+def test_a_message_that_was_not_written_lands_nothing(
+    repo: Repo, editor: str, strategy: str
+) -> None:
+    repo.start("x", ADD)
+    repo.start("y", EDIT)
     head = repo.git("rev-parse", "main")
-    for words in (["--strategy", "squash"], []):
-        editor = {"GIT_EDITOR": "truncate -s 0"}
-        assert repo.parallel("merge", "x", "--edit", *words, ok=1, env=editor).stdout == ""
+    words = ("merge", "x", "y", "--edit", "--strategy", strategy)
+    done = repo.parallel(*words, ok=1, env={"GIT_EDITOR": editor})
+    assert "`x` can't be merged: git did not commit it, and said why above\n" in done.stderr
+    assert done.stderr.endswith("▲ 0 of 2 merged, not x, y\n")
     assert repo.git("rev-parse", "main") == head
-    assert repo.git("worktree", "list").count("\n") == 1
+    assert repo.git("worktree", "list").count("\n") == 2
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash"], ["merge"]))
+def test_an_editor_that_was_interrupted_ends_the_call(repo: Repo, strategy: str) -> None:
+    repo.start("x", ADD)
+    repo.start("y", EDIT)
+    head = repo.git("rev-parse", "main")
+    words = ("merge", "x", "y", "--edit", "--strategy", strategy)
+    done = repo.parallel(*words, ok=130, env={"GIT_EDITOR": "kill -INT $$;:"})
+    assert done.stderr.strip() == "✗ interrupted"
+    assert repo.git("rev-parse", "main") == head
+    assert repo.git("worktree", "list").count("\n") == 2
 
 
 def test_refuses_words_for_a_commit_that_is_not_made(repo: Repo) -> None:
@@ -120,6 +184,14 @@ def test_a_hook_that_refuses_is_heard(repo: Repo, strategy: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_hook_that_refuses_without_a_word_is_not_blamed_on_what_went_before(repo: Repo) -> None:
+    repo.start("x", ADD)
+    hook(repo, "pre-commit", "exit 1")
+    told = repo.parallel("merge", "x", "--strategy", "squash", ok=1).stderr
+    assert "`x` can't be merged: git did not commit it, and did not say why\n" in told
+
+
+@pytest.mark.slow
 def test_finds_the_hooks_of_a_relative_folder_that_is_not_tracked(repo: Repo) -> None:
     repo.start("x", ADD)
     file = repo.write(".husky/_/commit-msg", '#!/bin/sh\necho "Hooked: yes" >> "$1"\n')
@@ -149,6 +221,18 @@ def test_signs_what_git_would_sign(repo: Repo, tmp_path: Path, strategy: str) ->
         repo.git("config", name, value)
     repo.parallel("merge", "x", "--strategy", strategy)
     repo.git("verify-commit", "main")
+
+
+@pytest.mark.slow
+def test_an_empty_setting_is_off_and_one_without_a_value_is_on(repo: Repo) -> None:
+    repo.start("x", ADD)
+    repo.git("config", "commit.gpgSign", "")
+    repo.parallel("merge", "x")
+    repo.start("y", EDIT)
+    repo.git("config", "--unset", "commit.gpgSign")
+    with (repo.path / ".git" / "config").open("a") as file:
+        file.write("[merge]\n\tverifySignatures\n")
+    assert "does not have a GPG signature" in repo.parallel("merge", "y", ok=1).stderr
 
 
 @pytest.mark.slow
@@ -200,6 +284,57 @@ def test_takes_the_options_that_are_set_for_the_target(repo: Repo) -> None:
     repo.parallel("merge", "y")
     assert "drei" in repo.git("show", "main:readme.txt")
     assert "* parallel/y" not in message(repo)
+
+
+CONTRARY = [
+    ("merge.ff", "false"),
+    ("merge.ff", "only"),
+    *(("branch.main.mergeOptions", word) for word in ("--no-ff", "--ff-only", "--squash")),
+]
+
+
+@pytest.mark.parametrize("setting", mostly_slow(CONTRARY, [("merge.ff", "false")]), ids=" ".join)
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash", "rebase", "ff"], ["squash"]))
+def test_no_setting_changes_the_strategy(
+    repo: Repo, strategy: str, setting: tuple[str, str]
+) -> None:
+    repo.start("x", ADD)
+    if strategy != "ff":
+        repo.commit("moved.txt", "moved\n")
+    for name in ("pre-commit", "commit-msg"):
+        hook(repo, name, "true")
+    repo.git("config", *setting)
+    before = repo.git("rev-parse", "main")
+    repo.parallel("merge", "x", "--strategy", strategy)
+    assert repo.git("show", "main:new.txt") == "new"
+    assert repo.git("log", "-1", "--format=%P", "main").split()[0] == before
+    parents = 2 if strategy == "merge" else 1
+    assert len(repo.git("log", "-1", "--format=%P", "main").split()) == parents
+    assert ("Parallel-Task" in message(repo)) == (strategy == "squash")
+    assert repo.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_options_for_the_target_are_not_used_a_second_time(repo: Repo) -> None:
+    repo.start("x", EDIT)
+    repo.commit("readme.txt", "one\ntwo\ndrei\nfour\nfive\n", "German")
+    repo.git("config", "branch.main.mergeOptions", "-s ours")
+    repo.parallel("merge", "x")
+    assert len(repo.git("log", "--merges", "--format=%h", "main").split()) == 1
+    assert message(repo).startswith("Merge branch 'parallel/x'")
+    assert "drei" in repo.git("show", "main:readme.txt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase", "ff"])
+def test_options_can_have_signatures_verified(repo: Repo, strategy: str) -> None:
+    repo.start("x", ADD)
+    repo.git("config", "branch.main.mergeOptions", "--verify-signatures")
+    refused = repo.parallel("merge", "x", "--strategy", strategy, ok=1)
+    assert "does not have a GPG signature" in refused.stderr
+    repo.git("config", "merge.verifySignatures", "true")
+    repo.git("config", "branch.main.mergeOptions", "--no-verify-signatures")
+    repo.parallel("merge", "x", "--strategy", strategy)
 
 
 @pytest.mark.slow

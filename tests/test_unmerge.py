@@ -82,11 +82,37 @@ def test_touches_nothing_where_something_is_in_the_way(
     now = repo.git("rev-parse", "main")
     status = repo.git("status", "--porcelain")
     done = repo.parallel("undo", "--merge", "x", ok=1)
-    assert "uncommitted changes in" in done.stderr
+    assert " would be overwritten: " in done.stderr
     assert now == repo.git("rev-parse", "main") != before
     assert repo.git("status", "--porcelain") == status
     assert not path.exists()
     assert "mine" in (repo.path / ("old.txt" if "old.txt" in steps else "readme.txt")).read_text()
+
+
+def test_a_file_outside_of_a_sparse_checkout_is_not_in_the_way(repo: Repo) -> None:
+    repo.commit("s/f", "f\n")
+    before = repo.commit("t/g", "g\n")
+    repo.start("x", "echo more >> s/f && git commit -qam more")
+    repo.git("sparse-checkout", "set", "t")
+    repo.parallel("merge", "x")
+    repo.parallel("undo", "--merge", "x")
+    assert repo.git("rev-parse", "main") == before
+    assert repo.git("status", "--porcelain") == ""
+    assert not (repo.path / "s").exists()
+
+
+@pytest.mark.slow
+def test_a_folder_of_what_is_tracked_is_not_in_the_way_of_a_file(repo: Repo) -> None:
+    work = "git rm -q readme.txt && mkdir readme.txt && echo f > readme.txt/f && git add ."
+    repo.start("x", f"{work} && git commit -qm work")
+    repo.parallel("merge", "x")
+    repo.write("readme.txt/mine", "mine\n")
+    told = repo.parallel("undo", "--merge", "x", ok=1).stderr
+    assert "would be overwritten: readme.txt/mine\n" in told
+    run("sh", "-ec", told.rpartition("↳ ")[2], cwd=repo.path)
+    repo.parallel("undo", "--merge", "x")
+    assert (repo.path / "readme.txt").read_text().startswith("one")
+    assert (repo.path / "readme.txt.mine" / "mine").read_text() == "mine\n"
 
 
 def test_says_how_to_revert_where_the_target_moved_on(merged: tuple[Repo, Path, str]) -> None:
@@ -288,3 +314,51 @@ def test_another_merge_finishes_it_first(cut_off: tuple[Repo, Path, str]) -> Non
     assert repo.git("ls-tree", "--name-only", "main").splitlines() == [
         *("old.txt", "other.txt", "readme.txt", "y"),
     ]
+
+
+def note(name: str) -> str:
+    return f"echo {name} > {name}.txt && git add . && git commit -qm 'Add {name}'"
+
+
+@pytest.mark.parametrize("strategy", mostly_slow(["merge", "squash", "rebase", "ff"], ["squash"]))
+def test_a_task_that_followed_goes_back_with_it(repo: Repo, strategy: str) -> None:
+    repo.start("x", note("x"))
+    repo.start("y", note("y"), "parallel/x")
+    repo.start("z", note("z"), "parallel/y")
+    if strategy != "ff":
+        repo.commit("moved.txt", "moved\n")
+    repo.parallel("merge", "x", "--strategy", strategy)
+    assert repo.task("y")["target"] == "main"
+    told = repo.parallel("undo", "--merge", "x").stderr
+    assert "✓ y stood on it and is for parallel/x now" in told
+    assert [repo.task(name)["target"] for name in "xyz"] == ["main", "parallel/x", "parallel/y"]
+    log = repo.git("log", "--format=%s", "main..parallel/z").splitlines()
+    assert log == ["Add z", "Add y", "Add x"]
+    repo.parallel("merge", "y", "--strategy", strategy)
+    assert not (repo.path / "x.txt").exists()
+    repo.parallel("merge", "x", "z", "--strategy", strategy)
+    assert {path.stem for path in repo.path.glob("?.txt")} == {"x", "y", "z"}
+
+
+@pytest.mark.slow
+def test_what_stands_on_it_and_stays_does_not_land_it_again(repo: Repo) -> None:
+    repo.start("x", note("x"))
+    path = repo.start("y", note("y"), "parallel/x")
+    repo.parallel("merge", "x", "--strategy", "squash")
+    repo.start("z", note("z"))
+    (path / "mess").write_text("mine\n")
+    told = repo.parallel("undo", "--merge", "x").stderr
+    assert (
+        "▲ y stood on it and is for parallel/x now, but not rebased: 1 uncommitted path in its"
+        " worktree ↳ git parallel rebase y\n"
+    ) in told
+    assert (
+        "▲ z stood on it and is for main now, but not rebased: its commits stand on those of x"
+        " ↳ git parallel rebase z\n"
+    ) in told
+    (path / "mess").unlink()
+    assert repo.task("y")["ahead"] == repo.task("z")["ahead"] == 1
+    repo.parallel("merge", "z", "--strategy", "squash")
+    assert (repo.path / "z.txt").exists() and not (repo.path / "x.txt").exists()
+    repo.parallel("rebase", "y")
+    assert repo.git("log", "--format=%s", "parallel/x..parallel/y") == "Add y"

@@ -2,10 +2,10 @@
 
 from git_parallel import output, review
 from git_parallel.commands import render
-from git_parallel.git import in_line
 from git_parallel.records import Verdict
 from git_parallel.task import Run
 from git_parallel.task_view import TaskView
+from git_parallel.wording import in_line
 
 TITLES = ("  TASK", "STATUS", "REVIEW", "AGENT", "CHECKS", "CHANGES", "TIME", "COST", "NOTE")
 

@@ -5,11 +5,12 @@ from typing import Any
 from git_parallel import comments, forecast, output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, paging, render
-from git_parallel.git import Git, in_line
+from git_parallel.git import Git
 from git_parallel.records import Reviewed
 from git_parallel.repository import Repository
 from git_parallel.review import News, Span
 from git_parallel.task_view import TaskView
+from git_parallel.wording import in_line
 
 FORMS = {
     None: ("diff", "--stat", "--patch"),

@@ -14,11 +14,11 @@ from msgspec import structs
 from git_parallel import early, environment, output
 from git_parallel.commands import render
 from git_parallel.errors import ParallelError
-from git_parallel.git import in_line
 from git_parallel.overview import Damaged, Overview, look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
+from git_parallel.wording import in_line
 from git_parallel.worktree import Worktree
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import Any
 from git_parallel import output
 from git_parallel.collisions import Collision, Collisions, Live, collisions
 from git_parallel.forecast import Trial
-from git_parallel.git import in_line
 from git_parallel.repository import find_repository
+from git_parallel.wording import in_line
 
 OPTIONS = frozenset({"--json"})
 WIDTH = 80  # where stdout is no terminal

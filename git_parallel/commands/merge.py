@@ -1,6 +1,7 @@
 """`git parallel merge`: land tasks in their targets, deliberately."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from git_parallel.commands import render
 from git_parallel.config import STRATEGIES, Loaded
 from git_parallel.errors import ParallelError, UsageError
 from git_parallel.git import Git
+from git_parallel.landing import Landing
 from git_parallel.overview import find_folder, look
 from git_parallel.prepared import ConflictError, Prepared, Wish
 from git_parallel.proposal import REJECTED, propose
@@ -28,7 +30,9 @@ from git_parallel.workshop import Workshop
 @click.argument("tasks", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every task that is ready.")
 @click.option("--strategy", type=click.Choice(STRATEGIES), help="How to make the result.")
-@click.option("-m", "--message", metavar="TEXT", help="The message of the commit.")
+@click.option(
+    "-m", "--message", metavar="TEXT", multiple=True, help="The message, or a paragraph of it."
+)
 @click.option("-e", "--edit", is_flag=True, help="Edit the message of the commit.")
 @click.option("--no-check", is_flag=True, help="Without the checks on the merged result.")
 @click.option("--allow-breaches", is_flag=True, help="Also what broke its constraints.")
@@ -38,7 +42,7 @@ from git_parallel.workshop import Workshop
 def command(
     tasks: tuple[str, ...],
     strategy: str | None,
-    message: str | None,
+    message: tuple[str, ...],
     *,
     edit: bool,
     everything: bool,
@@ -56,18 +60,20 @@ def command(
         raise UsageError("name tasks, or use --all", hint="git parallel review")
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
-    made = Wish(strategy=strategy or loaded.config.merge.strategy, message=message, edit=edit)
-    if not (dry_run or request) and (undone := unmerge.finish(repository)):
-        render.tell_undone(repository, undone)
+    text = "\n\n".join(message) if message else None
+    made = Wish(strategy=strategy or loaded.config.merge.strategy, message=text, edit=edit)
+    if not (dry_run or request):
+        _finish_undo(repository)
     names = _names(repository, tasks, made.strategy)
     _refuse_senseless(made, names, request=request)
     how = How(made, not no_check, allow_breaches, dry_run, request)
     shop = _workshop(repository, loaded, edit=edit)
     landed: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
+    tried: list[Landing] = []
     for name in names:
         try:
-            landed.append({"name": name, **_merge(shop, name, how)})
+            landed.append({"name": name, **_merge(shop, name, how, tried)})
         except Stopped as error:
             raise KeyboardInterrupt from error
         except ParallelError as error:
@@ -83,7 +89,7 @@ def command(
     elif not names:
         output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
     elif len(names) > 1:
-        done_word = "requested" if request else "would be merged" if dry_run else "merged"
+        done_word = ("would be " if dry_run else "") + ("requested" if request else "merged")
         _sum_up(done_word, [e["name"] for e in landed], [e["name"] for e in refused])
     return 1 if refused else 0
 
@@ -98,6 +104,12 @@ class How(Struct, frozen=True):
     request: bool
 
 
+def _finish_undo(repository: Repository) -> None:
+    """Finish what an `undo --merge` that was killed has left."""
+    if undone := unmerge.finish(repository, waiting=render.tell_busy):
+        render.tell_undone(repository, undone)
+
+
 def _refuse_senseless(wish: Wish, names: list[str], *, request: bool) -> None:
     if request and wish.edit:
         raise UsageError("the text of a request can't be edited here", hint="-m TEXT")
@@ -105,6 +117,8 @@ def _refuse_senseless(wish: Wish, names: list[str], *, request: bool) -> None:
     if worded and not request and wish.strategy not in ("merge", "squash"):
         words = f"{wish.strategy} makes no commit of its own, so there is no message to give"
         raise UsageError(words, hint="--strategy squash")
+    if wish.message is not None and not wish.message.strip() and not wish.edit:
+        raise UsageError("the message is empty", hint="-m TEXT")
     if wish.message is not None and len(names) > 1:
         raise UsageError("one message can't be that of several tasks", hint="--edit")
 
@@ -114,17 +128,19 @@ def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop
         repository,
         loaded,
         Trust(repository.store.state).approvals(loaded),
-        told=lambda line: output.tell(output.BUSY, output.printable(line)),
+        told=render.tell_busy,
         editor=Git(repository.place, os.environ).text("var", "GIT_EDITOR") if edit else ":",
     )
 
 
-def _merge(shop: Workshop, name: str, how: How) -> dict[str, Any]:
-    """Merge one task, or ask for it, or only try to, and say so; returns what came of it."""
-    if how.dry_run:
-        return {"commit": _try(shop, name, how)}
+def _merge(shop: Workshop, name: str, how: How, tried: list[Landing]) -> dict[str, Any]:
+    """Merge one task, or ask for it, or only try to, and say so; returns what came of it. `tried`
+    are those that were only tried before.
+    """
     if how.request:
-        return {"url": _request(shop.repository, name, how)}
+        return _request(shop.repository, name, how)
+    if how.dry_run:
+        return {"commit": _try(shop, name, how, tried)}
     landed = landing.land(shop, name, how.wish, check=how.check, allow_breaches=how.allow_breaches)
     _tell_landed(shop.repository, landed.view, landed.prepared)
     for moved in landed.moved:
@@ -133,12 +149,17 @@ def _merge(shop: Workshop, name: str, how: How) -> dict[str, Any]:
     return {"commit": landed.prepared.result, **({"moved": followed} if followed else {})}
 
 
-def _request(repository: Repository, name: str, how: How) -> str:
+def _request(repository: Repository, name: str, how: How) -> dict[str, Any]:
     view = look(repository, [name]).tasks[0]
     landing.refuse(repository, view, allow_breaches=how.allow_breaches)
+    if how.dry_run:
+        _, remote, into = forge.destination(repository, view)
+        words = f"{view.task.name} would be pushed to {remote}, to be merged into {into} there"
+        output.tell(output.NOTHING, words)
+        return {}
     made = forge.request(repository, view, how.wish.message)
     output.tell(output.DONE, f"{view.task.name} is to be merged into {made.into}: {made.url}")
-    return made.url
+    return {"url": made.url}
 
 
 def _names(repository: Repository, tasks: tuple[str, ...], strategy: str) -> list[str]:
@@ -160,17 +181,32 @@ def _names(repository: Repository, tasks: tuple[str, ...], strategy: str) -> lis
     return [*proposed.order, *late]
 
 
-def _try(shop: Workshop, name: str, how: How) -> str:
-    prepared = landing.attempt(shop, name, how.wish, allow_breaches=how.allow_breaches)
-    target, strategy = prepared.target.ref.removeprefix("refs/heads/"), prepared.strategy
+def _try(shop: Workshop, name: str, how: How, tried: list[Landing]) -> str:
+    found = _attempt(shop, name, how, tried)
+    tried.append(found)
+    prepared, target = found.prepared, found.view.task.target
     files = output.count(len(prepared.paths), "path")
-    output.tell(output.NOTHING, f"{name} would be merged into {target} ({strategy}), {files}")
+    output.tell(
+        output.NOTHING, f"{name} would be merged into {target} ({prepared.strategy}), {files}"
+    )
     return prepared.result
+
+
+def _attempt(shop: Workshop, name: str, how: How, tried: list[Landing]) -> Landing:
+    """Try a merge onto the result of those before it, and tell of a conflict with those."""
+    attempt = partial(landing.attempt, shop, name, how.wish, allow_breaches=how.allow_breaches)
+    try:
+        return attempt(before=tried)
+    except ConflictError as error:
+        attempt()
+        names = ", ".join(one.view.task.name for one in tried)
+        words = f"{error.message}, once {names} landed"
+        raise ConflictError(words, "git parallel conflicts", error.paths) from error
 
 
 def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> None:
     how = f"{prepared.strategy}, {repository.short(prepared.result)}"
-    size = render.changes_of(view)
+    size = render.changes_of(view) or "it changes nothing"
     output.tell(output.DONE, f"{view.task.name} merged into {view.task.target} ({how}): {size}")
     if view.status is Status.FAILED:
         output.tell(output.WARNING, f"its last run failed: {view.reason}")

@@ -6,12 +6,12 @@ from typing import Any
 from git_parallel import output, review
 from git_parallel.brief import first_line
 from git_parallel.commands import render
-from git_parallel.git import in_line
 from git_parallel.overview import look
 from git_parallel.proposal import propose
 from git_parallel.repository import Repository
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
+from git_parallel.wording import in_line
 
 TITLES = ("  TASK", "REVIEW", "CHANGES", "CHECKS", "MERGES", "BREACHES", "TIME", "COST", "PROMPT")
 NAMED = ("CHECKS", "MERGES", "BREACHES")  # whose cells need their title, where there is no table

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from git_parallel import output
-from git_parallel.git import in_line, named
 from git_parallel.records import Reviewed
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
 from git_parallel.task import Run, Status
 from git_parallel.task_view import TaskView
+from git_parallel.wording import in_line, named
 
 if TYPE_CHECKING:
     from git_parallel.cleanup import Swept
@@ -234,12 +234,19 @@ def tell_status(view: TaskView) -> None:
     output.tell(glyph_of(view.status), output.printable(words), hint=next_step(view))
 
 
+def tell_busy(line: str) -> None:
+    """Narrate what takes a while."""
+    output.tell(output.BUSY, output.printable(line))
+
+
 def tell_undone(repository: Repository, undone: "Undone") -> None:
     """Say that a merge was taken back, and that its task is back from the trash."""
     short = repository.short(undone.commit)
     output.tell(output.DONE, f"{undone.target} is back at {short}, without {undone.name}")
     if undone.path:
         output.tell(output.DONE, f"{undone.name} is back", hint=f"git parallel show {undone.name}")
+    for moved in undone.moved:
+        tell_moved(repository, moved)
 
 
 def tell_swept(repository: Repository, swept: "Swept") -> None:
@@ -258,7 +265,7 @@ def tell_swept(repository: Repository, swept: "Swept") -> None:
 
 
 def tell_moved(repository: Repository, moved: "Moved") -> None:
-    """Narrate that a task stood on another one, which has landed."""
+    """Narrate that a task stood on another one, which has landed, or is taken back."""
     now = f"{moved.name} stood on it and is for {moved.target} now"
     if moved.reason:
         words = output.printable(f"{now}, but not rebased: {moved.reason}")

@@ -8,11 +8,11 @@ import click
 from git_parallel import changes, environment, output
 from git_parallel.brief import first_line
 from git_parallel.commands import opinion, render
-from git_parallel.git import in_line
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
 from git_parallel.task import Outcome, Run, Status
 from git_parallel.task_view import TaskView
+from git_parallel.wording import in_line
 
 TAIL = 10
 
@@ -61,10 +61,11 @@ def _step_json(step: environment.Step) -> dict[str, Any]:
 
 
 def _stands_on(view: TaskView) -> str:
-    """What is below its own commits, where that has landed in another form."""
+    """What is below its own commits, where that has landed in another form, or was taken back."""
     if not view.facts or not view.facts.apart or not view.facts.fork:
         return ""
-    return f"{view.facts.fork[:7]}, which has landed: git parallel rebase {view.task.name}"
+    name, target = view.task.name, view.task.target
+    return f"{view.facts.fork[:7]}, which {target} does not have: git parallel rebase {name}"
 
 
 def _lines(view: TaskView) -> list[str]:

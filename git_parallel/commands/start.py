@@ -13,11 +13,11 @@ from git_parallel.config import Loaded
 from git_parallel.creation import Created, creating
 from git_parallel.draft import Request
 from git_parallel.errors import ParallelError, UsageError
-from git_parallel.git import in_line
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status, Task, parse_name
 from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Trust, shown
+from git_parallel.wording import in_line
 
 if TYPE_CHECKING:
     from git_parallel.task_view import TaskView

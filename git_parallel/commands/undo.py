@@ -53,7 +53,7 @@ def _list(repository: Repository) -> None:
 
 
 def _take_back(repository: Repository, name: str) -> None:
-    done = unmerge.take_back(repository, name)
+    done = unmerge.take_back(repository, name, waiting=render.tell_busy)
     remember_targets(repository, look(repository, files=False).tasks)
     render.tell_undone(repository, done)
     if done.path:

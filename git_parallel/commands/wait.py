@@ -9,11 +9,11 @@ from git_parallel import output
 from git_parallel.commands import render
 from git_parallel.commands.start import came_out_well
 from git_parallel.errors import ParallelError
-from git_parallel.git import in_line
 from git_parallel.overview import find_folder, look
 from git_parallel.repository import find_repository
 from git_parallel.task import Status
 from git_parallel.task_folder import TaskFolder
+from git_parallel.wording import in_line
 
 POLL_S = 0.05
 
