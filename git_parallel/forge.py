@@ -131,9 +131,7 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     ParallelError with what the forge's program says. `given` is the title and the description.
     """
     assert view.tip and view.target
-    settings = repository.settings()
-    remote, into = _destination(repository, view, settings)
-    forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
+    forge, remote, into = destination(repository, view)
     values = {"branch": view.task.branch, "into": into}
     facts = view.facts
     below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
@@ -239,11 +237,9 @@ def _has_arrived(repository: Repository, commit: str, target: Branch) -> bool:
     return repository.git.run(*words, ok=(0, 1, 128)).code == 0
 
 
-def _destination(
-    repository: Repository, view: TaskView, settings: Mapping[str, str]
-) -> tuple[str, str]:
-    """The remote of a task's target, and what the target is called there."""
-    target = view.task.target
+def destination(repository: Repository, view: TaskView) -> tuple[Forge, str, str]:
+    """The forge, the remote of a task's target, and what that is called there."""
+    target, settings = view.task.target, repository.settings()
     remotes = repository.git.lines("remote")
     named = settings.get(f"branch.{target}.remote".lower()) or "origin"
     remote = named if named in remotes else next(iter(remotes), "")
@@ -253,7 +249,8 @@ def _destination(
             hint="git remote add origin URL",
         )
     upstream = settings.get(f"branch.{target}.merge".lower(), "")
-    return remote, upstream.removeprefix("refs/heads/") or target
+    forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
+    return forge, remote, upstream.removeprefix("refs/heads/") or target
 
 
 def _forge_of(url: str) -> Forge:

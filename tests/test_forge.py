@@ -137,6 +137,21 @@ def test_opens_a_request_and_cleans_up_when_it_was_merged_there(
 
 
 @pytest.mark.slow
+def test_only_says_what_it_would_request(repo: Repo, origin: Path, forge: Forge) -> None:
+    repo.start("x", ADD)
+    repo.write("new.txt", "mine\n")  # in the way of a merge here
+    done = repo.parallel("merge", "x", "--pr", "--dry-run")
+    assert done.stderr == "○ x would be pushed to origin, to be merged into main there\n"
+    done = repo.json("merge", "x", "--pr", "--dry-run")
+    assert (done["requested"], done["refused"]) == ([{"name": "x"}], [])
+    assert forge.calls == []
+    assert "parallel/x" not in run("git", "branch", cwd=origin).stdout
+    repo.git("remote", "remove", "origin")
+    told = repo.parallel("merge", "x", "--pr", "--dry-run", ok=1).stderr
+    assert "there is no remote" in told
+
+
+@pytest.mark.slow
 def test_asks_the_forge_once_for_each_commit_of_the_target(
     repo: Repo, origin: Path, forge: Forge
 ) -> None:

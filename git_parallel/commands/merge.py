@@ -89,7 +89,7 @@ def command(
     elif not names:
         output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
     elif len(names) > 1:
-        done_word = "requested" if request else "would be merged" if dry_run else "merged"
+        done_word = ("would be " if dry_run else "") + ("requested" if request else "merged")
         _sum_up(done_word, [e["name"] for e in landed], [e["name"] for e in refused])
     return 1 if refused else 0
 
@@ -137,10 +137,10 @@ def _merge(shop: Workshop, name: str, how: How, tried: list[Landing]) -> dict[st
     """Merge one task, or ask for it, or only try to, and say so; returns what came of it. `tried`
     are those that were only tried before.
     """
+    if how.request:
+        return _request(shop.repository, name, how)
     if how.dry_run:
         return {"commit": _try(shop, name, how, tried)}
-    if how.request:
-        return {"url": _request(shop.repository, name, how)}
     landed = landing.land(shop, name, how.wish, check=how.check, allow_breaches=how.allow_breaches)
     _tell_landed(shop.repository, landed.view, landed.prepared)
     for moved in landed.moved:
@@ -149,12 +149,17 @@ def _merge(shop: Workshop, name: str, how: How, tried: list[Landing]) -> dict[st
     return {"commit": landed.prepared.result, **({"moved": followed} if followed else {})}
 
 
-def _request(repository: Repository, name: str, how: How) -> str:
+def _request(repository: Repository, name: str, how: How) -> dict[str, Any]:
     view = look(repository, [name]).tasks[0]
     landing.refuse(view, allow_breaches=how.allow_breaches)
+    if how.dry_run:
+        _, remote, into = forge.destination(repository, view)
+        words = f"{view.task.name} would be pushed to {remote}, to be merged into {into} there"
+        output.tell(output.NOTHING, words)
+        return {}
     made = forge.request(repository, view, how.wish.message)
     output.tell(output.DONE, f"{view.task.name} is to be merged into {made.into}: {made.url}")
-    return made.url
+    return {"url": made.url}
 
 
 def _names(repository: Repository, tasks: tuple[str, ...], strategy: str) -> list[str]:
