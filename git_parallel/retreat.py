@@ -192,28 +192,48 @@ def has_landed(repository: Repository, retreat: Retreat) -> bool:
     return repository.git.run(*asked, ok=(0, 1, 128)).code == 0
 
 
+class State(Struct, frozen=True):
+    """What stands where a merge changes something, before it and after it, by path; and the paths
+    whose entries in the index, and whose files, are as they were before, and as they are after.
+    """
+
+    before: dict[str, tuple[str, str]]
+    after: dict[str, tuple[str, str]]
+    indexed_before: set[str]
+    indexed_after: set[str]
+    filed_before: set[str]
+    filed_after: set[str]
+
+
+def _state(git: Git, retreat: Retreat) -> State:
+    change = _change(git, retreat)
+    before = {entry.path: entry.new for entry in change.entries}
+    after = {entry.path: entry.old for entry in change.entries}
+    return State(
+        before,
+        after,
+        indexed_before=before.keys() - _staged(git, retreat.before),
+        indexed_after=after.keys() - _staged(git, retreat.result),
+        filed_before=before.keys() - _differing(git, before),
+        filed_after=after.keys() - _differing(git, after),
+    )
+
+
 def _put_back(git: Git, retreat: Retreat) -> None:
     """Take back the files that a git which did not get to the ref has written: with their entries
     of the index, or before these. What else is there is somebody's, and no file of theirs is
     touched: raises UnsafeError where that is in the way.
     """
-    change = _change(git, retreat)
-    paths, new = set(change.paths), {entry.path: entry.old for entry in change.entries}
-    old = {entry.path: entry.new for entry in change.entries}
-    written = paths - _differing(git, new)
-    kept = paths - _differing(git, old)
-    indexed = paths - _staged(git, retreat.result)
-    waiting = paths - _staged(git, retreat.before)
-    begun = {path for path in waiting - written - kept if _is_begun(git, path, new[path])}
-    ahead, done = waiting & written - kept, indexed & written - kept
+    state = _state(git, retreat)
+    written = state.filed_after - state.filed_before
+    neither = state.indexed_before - state.filed_before - written
+    begun = {path for path in neither if _is_begun(git, path, state.after[path])}
+    ahead, done = state.indexed_before & written, state.indexed_after & written
     if not begun | ahead | done:
         return
-    others = paths - (waiting & kept) - begun - ahead - done
-    _refuse(git, others, hint=f'git -C "{git.folder}" status')
-    _make_again(git, {path: old[path] for path in begun})
-    _stage(git, {path: new[path] for path in ahead})
-    git.run("update-index", "-q", "--refresh", ok=(0, 1))
-    git.run(*TWO_WAYS, retreat.result, retreat.before)
+    _refuse_others(git, state, begun | ahead | done)
+    _make_again(git, {path: state.before[path] for path in begun})
+    _go_back(git, retreat, {path: state.after[path] for path in ahead})
 
 
 def _is_begun(git: Git, path: str, side: tuple[str, str]) -> bool:
@@ -242,16 +262,23 @@ def _make_again(git: Git, entries: Mapping[str, tuple[str, str]]) -> None:
 def _finish_files(git: Git, retreat: Retreat) -> None:
     """Git writes the files before the index: of a git that was killed, some are there already."""
     _refuse_unfinished(git)
-    change = _change(git, retreat)
-    paths = set(change.paths)
-    new = {entry.path: entry.new for entry in change.entries}
-    indexed_new, filed_new = paths - _staged(git, retreat.before), paths - _differing(git, new)
-    indexed_old = paths - _staged(git, retreat.result)
-    filed_old = paths - _differing(git, {entry.path: entry.old for entry in change.entries})
-    ahead = indexed_old & filed_new
-    others = paths - (indexed_new & filed_new) - ahead - (indexed_old & filed_old)
+    state = _state(git, retreat)
+    ahead = state.indexed_after & state.filed_before
+    _refuse_others(git, state, ahead | (state.indexed_after & state.filed_after))
+    _go_back(git, retreat, {path: state.before[path] for path in ahead})
+
+
+def _refuse_others(git: Git, state: State, ours: set[str]) -> None:
+    """Refuse where there is anything but what was before, and what git has done for us."""
+    others = state.before.keys() - (state.indexed_before & state.filed_before) - ours
     _refuse(git, others, hint=f'git -C "{git.folder}" status')
-    _stage(git, {path: new[path] for path in ahead})
+
+
+def _go_back(git: Git, retreat: Retreat, entries: Mapping[str, tuple[str, str]]) -> None:
+    """Merge the two trees on the way back, where git's index lacks some entries of files that it
+    has written.
+    """
+    _stage(git, entries)
     git.run("update-index", "-q", "--refresh", ok=(0, 1))
     git.run_from_here(*TWO_WAYS, retreat.result, retreat.before)
 
