@@ -240,21 +240,19 @@ def _move_worktree(repository: Repository, prepared: Prepared, way: Retreat, git
                 raise
             time.sleep(pause_s)
             continue
-        _make_sure(git, prepared)
+        if not _names(git.folder, way.ref) or not retreat.has_landed(repository, way):
+            raise _moved_elsewhere(git.folder)
         return
 
 
-def _make_sure(git: Git, prepared: Prepared) -> None:
-    """Raise ParallelError where the target is not where it should be: somebody switched branches in
-    that very moment, so that another one was moved.
+def _moved_elsewhere(place: Path) -> ParallelError:
+    """The error where the target is not where it should be: somebody switched branches in that very
+    moment, so that another one was moved.
     """
-    there = _names(git.folder, prepared.target.ref)
-    asked = ("merge-base", "--is-ancestor", prepared.result, prepared.target.ref)
-    if not there or not git.says_yes(*asked):
-        raise ParallelError(
-            f"{git.folder} was switched to another branch in that moment: see what was moved there",
-            hint=f'git -C "{git.folder}" reflog',
-        )
+    return ParallelError(
+        f"{place} was switched to another branch in that moment: see what was moved there",
+        hint=f'git -C "{place}" reflog',
+    )
 
 
 def _names(place: Path, ref: str) -> bool:

@@ -4,11 +4,10 @@ Git itself keeps changed files from being overwritten, but it names them in pros
 ignored ones without a word.
 """
 
-import os
 import shlex
 from pathlib import Path
 
-from git_parallel.changes import NO_FILE, Change
+from git_parallel.changes import Change
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import Git, status_path
 from git_parallel.prepared import Prepared
@@ -30,9 +29,27 @@ def refuse(repository: Repository, prepared: Prepared) -> None:
     """Raise UnsafeError where landing would change what somebody has in a worktree, or is at work
     on there.
     """
-    refuse_files(repository, prepared)
-    if place := _place(prepared):
-        refuse_changes(repository.git_in(place), prepared.change)
+    name = prepared.target.ref.removeprefix("refs/heads/")
+    if busy := _rebased(repository, prepared.target.ref):
+        words = ["git", "-C", str(busy), "rebase", "--continue"]
+        raise UnsafeError(f"{name} is being rebased in {busy}", hint=in_line(shlex.join(words)))
+    if (place := prepared.target.worktree) is None:
+        return
+    if not place.is_dir():
+        raise ParallelError(
+            f"{name} is checked out in {place}, which is not there",
+            hint="git worktree repair NEW-PATH  # where it was moved\ngit worktree prune",
+        )
+    if what := _operation(repository, place):
+        raise UnsafeError(f"{what} is not finished in {place}", hint=f'git -C "{place}" status')
+    if not (place / ".git").exists():
+        raise ParallelError(
+            f"{name} is checked out in a worktree that can't be found from here",
+            hint="call it from that worktree",
+        )
+    git = repository.git_in(place)
+    refuse_untracked(git, prepared.change)
+    refuse_changes(git, prepared.change)
 
 
 def refuse_changes(git: Git, change: Change) -> None:
@@ -67,46 +84,11 @@ def _uncommitted(git: Git, paths: list[str], *, hint: str) -> UnsafeError:
     return UnsafeError(words, hint=hint)
 
 
-def refuse_files(repository: Repository, prepared: Prepared) -> None:
-    """The same as `refuse`, almost without a question to git: all but changes in tracked files,
-    which git itself guards, though it names them in prose. A deleted file it would make again.
-    """
-    name = prepared.target.ref.removeprefix("refs/heads/")
-    if busy := _rebased(repository, prepared.target.ref):
-        words = ["git", "-C", str(busy), "rebase", "--continue"]
-        raise UnsafeError(f"{name} is being rebased in {busy}", hint=in_line(shlex.join(words)))
-    if (place := prepared.target.worktree) is None:
-        return
-    if not place.is_dir():
-        raise ParallelError(
-            f"{name} is checked out in {place}, which is not there",
-            hint="git worktree repair NEW-PATH  # where it was moved\ngit worktree prune",
-        )
-    if what := _operation(repository, place):
-        raise UnsafeError(f"{what} is not finished in {place}", hint=f'git -C "{place}" status')
-    if not (place / ".git").exists():
-        raise ParallelError(
-            f"{name} is checked out in a worktree that can't be found from here",
-            hint="call it from that worktree",
-        )
-    git = repository.git_in(place)
-    refuse_untracked(git, prepared.change)
-    old = (entry.path for entry in prepared.change.entries if entry.old[0] != NO_FILE)
-    if not all(os.path.lexists(place / path) for path in old):
-        refuse_changes(git, prepared.change)
-
-
 def _operation(repository: Repository, place: Path) -> str:
     """What git is in the middle of in a worktree, if that rests on where its branch is."""
     admin = repository.common if place == repository.main else admin_of(place)
     found = operations_in(admin) if admin else []
     return next((what for what in found if what in RESTING), "")
-
-
-def _place(prepared: Prepared) -> Path | None:
-    """Where the target is checked out."""
-    place = prepared.target.worktree
-    return place if place and place.is_dir() else None
 
 
 def _changed(git: Git, change: Change) -> list[str]:
