@@ -3,7 +3,7 @@ allowed.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -49,29 +49,19 @@ Pair = tuple[str, str]
 
 
 def changes_between(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Change]:
-    """The change from the first to the second commit of each pair; raises GitError."""
-    return begin(git, pairs)()
-
-
-def begin(git: Git, pairs: Iterable[Pair]) -> Callable[[], dict[Pair, Change]]:
-    """The same, begun: call what comes back for the answer, once.
+    """The change from the first to the second commit of each pair; raises GitError.
 
     `git diff-tree --stdin` takes "<commit> <parent>" lines and compares the two; the formats are
     git's raw and numstat output with `-z` (git-diff-tree(1)).
     """
     found = {pair: Change() for pair in pairs}
-    wanted = [pair for pair in found if pair[0] != pair[1]]
-    if not wanted:
-        return lambda: found
-    asked = "".join(f"{new} {old}\n" for old, new in wanted)
-    words = ("diff-tree", "--stdin", "-r", "-M", "-z", "--raw", "--numstat", "--format=%x01%H")
-    process = git.begin_with(asked, *words, "--no-color", "--no-ext-diff", "--always")
-
-    def finish() -> dict[Pair, Change]:
-        parts = HEADER.split(git.finish(process).out)[1:]
-        return found | {pair: _parse(part) for pair, part in zip(wanted, parts, strict=True)}
-
-    return finish
+    if wanted := [pair for pair in found if pair[0] != pair[1]]:
+        asked = "".join(f"{new} {old}\n" for old, new in wanted)
+        words = ("diff-tree", "--stdin", "-r", "-M", "-z", "--raw", "--numstat", "--format=%x01%H")
+        out = git.run(*words, "--no-color", "--no-ext-diff", "--always", stdin=asked).out
+        parts = HEADER.split(out)[1:]
+        found |= {pair: _parse(part) for pair, part in zip(wanted, parts, strict=True)}
+    return found
 
 
 def _parse(part: str) -> Change:

@@ -73,7 +73,7 @@ class Grounds:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._places = Places(lambda: repository.git, repository.common)
-        self._source_of = functools.cache(source_of)  # most have the same target
+        self.source_of = functools.cache(source_of)  # most have the same target
 
     @functools.cached_property
     def key(self) -> str:
@@ -82,7 +82,7 @@ class Grounds:
 
     def of(self, target: Branch, paths: Sequence[str]) -> str:
         """The ground of a merge of these paths into a target; raises GitError."""
-        source = {target.tip: self._source_of(target)}
+        source = {target.tip: self.source_of(target)}
         return pairs.fingerprint(self.key, *pairs.grounds_of(source, self._places, paths).values())
 
 
@@ -173,7 +173,7 @@ def _find_out(
     change_of = changes_between(repository.true_git, [pair for two, _ in asked for pair in two])
     known = {slug: _size(case, history, change_of) for slug, (case, *_) in cases.items()}
     before = _all(grounds, known, branches)
-    merges = trials(git, repository.common, merged, _sources(cases, branches), forks)
+    merges = trials(git, repository.common, merged, _sources(cases, branches, grounds), forks)
     after = _all(grounds, known, branches)
     trees = {branch.tip: branch.tree for branch in branches.values()}
     judged = witness.judge_all(repository.common, every, history, change_of, merges, trees)
@@ -233,13 +233,12 @@ def _size(case: Case, history: History, change_of: Mapping[Pair, Change]) -> Fac
 
 
 def _sources(
-    cases: Mapping[str, tuple[Case, ...]], branches: Mapping[str, Branch]
+    cases: Mapping[str, tuple[Case, ...]], branches: Mapping[str, Branch], grounds: Grounds
 ) -> dict[str, Source]:
     """Whose attributes count in the merges: those of the target, for its upstream too."""
-    known = functools.cache(source_of)  # most have the same target
     found: dict[str, Source] = {}
     for case, *others in cases.values():
-        source = known(branches[f"refs/heads/{case.target}"])
+        source = grounds.source_of(branches[f"refs/heads/{case.target}"])
         found |= {one.target_tip: source for one in (*others, case)}
     return found
 

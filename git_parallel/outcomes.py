@@ -27,11 +27,10 @@ def outcomes(
     nothing = frozenset[str]()
     meeting = [p for p in wanted if not paths.get(p[0], nothing).isdisjoint(paths.get(p[1], ()))]
     begun = forecast.begin(git, meeting, places)
-    rest = dict.fromkeys(wanted).keys() - set(meeting)
+    sure = set(meeting)
     graph = _graph(git, list(itertools.chain(*wanted)), trunk, floor)
-    others = [
-        pair for pair in wanted if pair in rest and (graph is None or graph.may_collide(*pair))
-    ]
+    rest = [pair for pair in wanted if pair not in sure]
+    others = [pair for pair in rest if graph is None or graph.may_collide(*pair)]
     return {**dict.fromkeys(wanted, Trial()), **begun(), **forecast.merged(git, others, places)}
 
 
