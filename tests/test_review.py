@@ -109,9 +109,8 @@ def test_the_queue_tells_of_breaches_costs_and_checks_that_did_not_run(
 
 @pytest.mark.slow
 def test_what_was_rejected_comes_last_and_new_commits_come_before_it(repo: Repo) -> None:
-    repo.start("a", EDIT)
-    repo.start("b", EDIT)
-    repo.start("c", EDIT)
+    for name in "abc":  # a commit that two of them have would be rejected for both
+        repo.start(name, EDIT.replace("-qam edit", f"-qam {name}"))
     repo.parallel("review", "a", "--reject", "-m", "No")
     repo.parallel("review", "b", "--accept")
     names = [line.split()[1] for line in repo.parallel("review").stdout.splitlines()[1:]]
@@ -236,6 +235,7 @@ def test_an_interrupt_is_for_the_pager(repo: Repo, task: Repo) -> None:
     with Person([str(PROGRAM), "review", "x"], repo.path) as person:
         person.sees("big ")
         person.type("\x03")
+        until(lambda: b"\a" in person.printed)  # less rings, and only then reads on
         person.type("/line 500\r")
         person.sees("+line 500")
         person.type("/line 900\r")
