@@ -11,6 +11,7 @@ from git_parallel.errors import ParallelError
 from git_parallel.repository import Branch, Repository
 from git_parallel.task import Task, TaskName, parse_name, slug_of
 from git_parallel.task_folder import TaskFolder
+from git_parallel.wording import pasted
 from git_parallel.worktree import Worktree, content
 
 
@@ -79,7 +80,7 @@ def _worktree_at(repository: Repository, path: Path) -> Worktree:
     if not worktree.intact:
         raise ParallelError(
             f"{path}/.git does not lead back to this repository",
-            hint=f"git worktree repair '{path}'",
+            hint=f"git worktree repair {pasted(path)}",
         )
     return worktree
 
@@ -90,16 +91,16 @@ def _branch_of(worktree: Worktree, branches: dict[str, Branch]) -> str:
         if worktree.operations:
             raise ParallelError(
                 f"{worktree.operations[0]} is not finished in {worktree.path}",
-                hint=f"git -C '{worktree.path}' status",
+                hint=f"git -C {pasted(worktree.path)} status",
             )
         raise ParallelError(
             f"{worktree.path} is on no branch: its HEAD is detached",
-            hint=f"git -C '{worktree.path}' switch -c {worktree.path.name}",
+            hint=f"git -C {pasted(worktree.path)} switch -c {pasted(worktree.path.name)}",
         )
     if worktree.branch not in branches:
         raise ParallelError(
             f"{worktree.branch.removeprefix('refs/heads/')} has no commit yet",
-            hint=f"git -C '{worktree.path}' commit",
+            hint=f"git -C {pasted(worktree.path)} commit",
         )
     return worktree.branch
 
@@ -160,5 +161,5 @@ def _name(tasks: list[Task], asked: str | None, branch: str, path: Path) -> Task
         return name
     raise ParallelError(
         f"neither {short} nor {path.name} can be its name",
-        hint=f"git parallel adopt '{path}' --name ANOTHER",
+        hint=f"git parallel adopt {pasted(path)} --name ANOTHER",
     )

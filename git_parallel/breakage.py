@@ -11,6 +11,7 @@ from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
+from git_parallel.wording import pasted
 from git_parallel.worktree import Worktree
 
 
@@ -46,7 +47,7 @@ def _worktree(repository: Repository, view: TaskView) -> Iterator[Finding]:
                 kind="rivals",
                 what=f"{name}: {view.trouble}",
                 why="one is a copy, and git works on the same branch from both",
-                command=f"move the copy away, then: git worktree repair '{rival}'",
+                command=f"move the copy away, then: git worktree repair {pasted(rival)}",
             )
         return
     if worktree and worktree.path.is_dir():
@@ -54,7 +55,7 @@ def _worktree(repository: Repository, view: TaskView) -> Iterator[Finding]:
             kind="worktree",
             what=f"{name}: {view.trouble}",
             why="git finds no repository from inside it, or another one",
-            command=f"git worktree repair '{worktree.path}'",
+            command=f"git worktree repair {pasted(worktree.path)}",
             mend=partial(mending.lead_back, repository),
         )
         return
@@ -94,7 +95,7 @@ def _branch(repository: Repository, view: TaskView) -> Iterator[Finding]:
             kind="target",
             what=f"{name}: the branch {task.target}, which it is to be merged into, is gone",
             why="nobody knows what it changed, or whether it is merged",
-            command=f"git branch {task.target} {task.base}",
+            command=f"git branch {pasted(task.target)} {task.base}",
         )
 
 
@@ -116,6 +117,6 @@ def _lost_branch(repository: Repository, view: TaskView) -> Finding:
         what=f"{name}: its branch {branch} is gone"
         + (f"; it was at {repository.short(commit)}" if commit else ""),
         why="nothing holds its commits, and git drops them some day",
-        command=FIX if commit else f"git branch {branch} COMMIT",
+        command=FIX if commit else f"git branch {pasted(branch)} COMMIT",
         mend=partial(mending.restore_branch, repository, branch, commit) if commit else None,
     )

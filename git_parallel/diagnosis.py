@@ -14,6 +14,7 @@ from git_parallel.overview import look
 from git_parallel.relocation import shown
 from git_parallel.repository import Repository
 from git_parallel.task_folder import TaskFolder
+from git_parallel.wording import pasted
 
 STALE_S = 60.0
 GIB = 1 << 30
@@ -59,7 +60,7 @@ def _configuration(repository: Repository) -> Iterator[Finding]:
             kind="configuration",
             what=error.message,
             why="nothing starts before it can be read",
-            command=error.hint or f"less '{error.message.partition(': ')[0]}'",
+            command=error.hint or f"less {pasted(error.message.partition(': ')[0])}",
         )
 
 
@@ -74,7 +75,7 @@ def _unreadable(error: ParallelError) -> Finding:
         kind="record",
         what=error.message,
         why="what can't be read is never taken for nothing",
-        command=f"less '{error.message.partition(' can')[0]}'",
+        command=f"less {pasted(error.message.partition(' can')[0])}",
     )
 
 
@@ -111,7 +112,7 @@ def _unsaid(repository: Repository) -> Iterator[Finding]:
             kind="record",
             what=f"{folder.record} is gone, and other files of the task are there",
             why="no command of ours knows the task; its branch and its worktree are as they were",
-            command=f"move '{folder.path}' away, then: git worktree list",
+            command=f"move {pasted(folder.path)} away, then: git worktree list",
         )
 
 
@@ -207,7 +208,7 @@ def _git_locks(repository: Repository) -> Iterator[Finding]:
                 kind="lock",
                 what=f"{lock} was left by a git that died",
                 why=f"git refuses to change anything in {path}",
-                command=f"rm '{lock}'",
+                command=f"rm {pasted(lock)}",
                 mend=partial(mending.put_aside, repository, lock),
             )
 

@@ -26,7 +26,7 @@ from git_parallel.stack import Moved
 from git_parallel.store import LANDING
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
-from git_parallel.wording import named
+from git_parallel.wording import named, pasted
 from git_parallel.workshop import Workshop
 from git_parallel.worktree import content
 
@@ -251,7 +251,7 @@ def _moved_elsewhere(place: Path) -> ParallelError:
     """
     return ParallelError(
         f"{place} was switched to another branch in that moment: see what was moved there",
-        hint=f'git -C "{place}" reflog',
+        hint=f"git -C {pasted(place)} reflog",
     )
 
 

@@ -14,7 +14,7 @@ from git_parallel.prepared import Prepared
 from git_parallel.repository import Repository
 from git_parallel.ties import admin_of
 from git_parallel.untracked import aside, in_the_way
-from git_parallel.wording import in_line, named
+from git_parallel.wording import in_line, named, pasted
 from git_parallel.worktree import OPERATIONS, operations_in
 
 MOST_NAMED = 5
@@ -41,7 +41,9 @@ def refuse(repository: Repository, prepared: Prepared) -> None:
             hint="git worktree repair NEW-PATH  # where it was moved\ngit worktree prune",
         )
     if what := _operation(repository, place):
-        raise UnsafeError(f"{what} is not finished in {place}", hint=f'git -C "{place}" status')
+        raise UnsafeError(
+            f"{what} is not finished in {place}", hint=f"git -C {pasted(place)} status"
+        )
     if not (place / ".git").exists():
         raise ParallelError(
             f"{name} is checked out in a worktree that can't be found from here",

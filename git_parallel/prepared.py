@@ -19,7 +19,7 @@ from git_parallel.hook_files import has_hook
 from git_parallel.replay import own_base
 from git_parallel.repository import Branch
 from git_parallel.task_view import TaskView
-from git_parallel.wording import last_words, named
+from git_parallel.wording import last_words, named, pasted
 from git_parallel.workshop import Bench
 
 MERGE_HOOKS = ("pre-merge-commit", "prepare-commit-msg", "commit-msg")
@@ -86,9 +86,9 @@ def conflict(view: TaskView, paths: tuple[str, ...], *, replayed: bool = False) 
     ways = [f"git parallel rebase {task.name}"]
     if view.run and view.run.agent:
         words = f"Rebase onto {task.target} and resolve the conflicts in {where}"
-        ways.append(f"git parallel run {task.name} -m {shlex.quote(words)}")
+        ways.append(f"git parallel run {task.name} -m {pasted(words)}")
     if not replayed:
-        ways.append(f'git -C "$(git parallel path {task.name})" merge {task.target}')
+        ways.append(f'git -C "$(git parallel path {task.name})" merge {pasted(task.target)}')
     words = f"`{task.name}` conflicts with {task.target} in {where}"
     return ConflictError(words, "\n".join(ways), paths)
 
@@ -301,4 +301,4 @@ def _made(bench: Bench, code: int, *, edited: bool = False) -> str:
         words = f"`{name}` can't be merged: git did not commit it, and said why above"
         raise GitError(words, f"git parallel merge {name} -m TEXT", code=code)
     words = f"`{name}` can't be merged: {last_words(bench.said()) or SILENT}"
-    raise GitError(words, f"less '{bench.log}'", code=code)
+    raise GitError(words, f"less {pasted(bench.log)}", code=code)

@@ -14,6 +14,7 @@ from git_parallel.config import Loaded
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.prepared import Prepared
 from git_parallel.store import Store
+from git_parallel.wording import pasted
 from git_parallel.workshop import Bench
 
 MOST = 200
@@ -67,7 +68,7 @@ def prove(bench: Bench, prepared: Prepared) -> None:
     shop.told(f"preparing {bench.what}")
     if reason := bench.bootstrap() or _check(bench):
         words = f"`{view.task.name}` merged into {view.task.target}: {reason}"
-        raise ParallelError(words, hint=f"less '{bench.log}'")
+        raise ParallelError(words, hint=f"less {pasted(bench.log)}")
     memory.keep(digest)
 
 

@@ -22,6 +22,7 @@ from git_parallel.records import write
 from git_parallel.store import Store
 from git_parallel.task import Task
 from git_parallel.ties import admin_of, is_same, lead, take
+from git_parallel.wording import pasted
 from git_parallel.worktree import Worktree, content, find_worktree
 
 FORMER = "former-keys"
@@ -100,7 +101,9 @@ def settle(common: Path, main: Path | None) -> Settled:
             return _settle(store, common, main, known)
         except OSError as error:
             words = f"this repository was moved, and can't be led back: {error.strerror}"
-            raise ParallelError(f"{words}: {error.filename}", hint=f"df -h '{common}'") from error
+            raise ParallelError(
+                f"{words}: {error.filename}", hint=f"df -h {pasted(common)}"
+            ) from error
 
 
 def _settle(store: Store, common: Path, main: Path | None, known: Place | None) -> Settled:
@@ -154,7 +157,9 @@ def _noted(path: Path) -> str:
         return content(path) or ""
     except OSError as error:
         words = f"{path} can't be read: {error.strerror}"
-        raise ParallelError(words, hint=f"move it away: mv '{path}' '{path}.old'") from error
+        raise ParallelError(
+            words, hint=f"move it away: mv {pasted(path)} {pasted(f'{path}.old')}"
+        ) from error
 
 
 def _identity(common: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from git_parallel.git import AS_THEY_ARE, Git, check_version
 from git_parallel.history import History
 from git_parallel.hook_files import has_hook
 from git_parallel.store import Store
+from git_parallel.wording import pasted
 from git_parallel.worktree import (
     MADE_HERE,
     TASK_MARK,
@@ -316,7 +317,7 @@ def _not_found(folder: Path, said: str) -> ParallelError:
     if "dubious ownership" in said:
         return ParallelError(
             "this repository belongs to another user, and git does not trust it",
-            hint=f"git config --global --add safe.directory '{folder}'",
+            hint=f"git config --global --add safe.directory {pasted(folder)}",
         )
     return ParallelError("not in a git repository", hint="cd into one, or make one: git init")
 

@@ -23,7 +23,7 @@ from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.lock import is_held
 from git_parallel.repository import Branch, Repository
 from git_parallel.store import LANDING
-from git_parallel.wording import named
+from git_parallel.wording import named, pasted
 from git_parallel.worktree import operations_in
 
 TWO_WAYS = ("-c", "submodule.recurse=false", "read-tree", "-m", "-u")
@@ -163,7 +163,7 @@ def _change(git: Git, retreat: Retreat) -> Change:
 def _refuse_unfinished(git: Git) -> None:
     for what in operations_in(Path(git.text("rev-parse", "--absolute-git-dir"))):
         raise UnsafeError(
-            f"{what} is not finished in {git.folder}", hint=f'git -C "{git.folder}" status'
+            f"{what} is not finished in {git.folder}", hint=f"git -C {pasted(git.folder)} status"
         )
 
 
@@ -271,7 +271,7 @@ def _finish_files(git: Git, retreat: Retreat) -> None:
 def _refuse_others(git: Git, state: State, ours: set[str]) -> None:
     """Refuse where there is anything but what was before, and what git has done for us."""
     others = state.before.keys() - (state.indexed_before & state.filed_before) - ours
-    _refuse(git, others, hint=f'git -C "{git.folder}" status')
+    _refuse(git, others, hint=f"git -C {pasted(git.folder)} status")
 
 
 def _go_back(git: Git, retreat: Retreat, entries: Mapping[str, tuple[str, str]]) -> None:

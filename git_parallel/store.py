@@ -16,6 +16,7 @@ from git_parallel.records import (
 )
 from git_parallel.task import Task, folded
 from git_parallel.task_folder import RECORD, TaskFolder
+from git_parallel.wording import pasted
 
 MOMENT_S = 1.0
 LOCK_WAIT_S = 30.0
@@ -63,14 +64,14 @@ class Store:
         try:
             lock = Lock.take(path, wait_s=min(wait_s, MOMENT_S))
             if lock is None:
-                waiting(f"waiting for another git parallel: fuser '{path}'")
+                waiting(f"waiting for another git parallel: fuser {pasted(path)}")
                 lock = Lock.take(path, wait_s=wait_s - MOMENT_S)
         except OSError as error:
             raise ParallelError(f"{path}: {error.strerror}") from error
         if lock is None:
             raise ParallelError(
                 f"another git parallel command holds {path}",
-                hint=f"wait for it, or look for it: fuser '{path}'",
+                hint=f"wait for it, or look for it: fuser {pasted(path)}",
             )
         with lock:
             yield

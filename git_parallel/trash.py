@@ -20,6 +20,7 @@ from git_parallel.relocation import PARKED
 from git_parallel.repository import Repository
 from git_parallel.task import Task, same_name
 from git_parallel.task_folder import TaskFolder
+from git_parallel.wording import pasted
 from git_parallel.worktree import Worktree
 
 BEING_MADE = "initializing"  # git's own lock on a worktree that it has not finished (2.39)
@@ -82,7 +83,7 @@ def _refuse_out_of_reach(task: Task, worktree: Worktree | None) -> None:
     reason = f": {worktree.locked}" if worktree.locked else ""
     raise UnsafeError(
         f"`{task.name}` can't be removed: {worktree.path} is not there, and locked{reason}",
-        hint=f"git worktree unlock '{worktree.path}'",
+        hint=f"git worktree unlock {pasted(worktree.path)}",
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def named(names: Sequence[str], most: int) -> str:
@@ -15,6 +16,13 @@ def named(names: Sequence[str], most: int) -> str:
 def in_line(name: str) -> str:
     """A path as a part of a line, which it can't end."""
     return name.replace("\n", "\\n")
+
+
+def pasted(word: Path | str) -> str:
+    """A path, or a name, as one word of a command that can be pasted into a shell."""
+    import shlex  # not needed until something is amiss
+
+    return shlex.quote(str(word))
 
 
 def last_words(text: str, *, lines: int = 3) -> str:

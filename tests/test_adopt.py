@@ -143,7 +143,7 @@ def test_refuses_what_can_not_become_a_task_and_says_what_to_do(
         "✗ TMP/plain is not a worktree of this repository\n↳ git worktree list\n"
     )
     assert refusal(repo, other) == (
-        "✗ TMP/other is on no branch: its HEAD is detached\n↳ git -C 'TMP/other' switch -c other\n"
+        "✗ TMP/other is on no branch: its HEAD is detached\n↳ git -C TMP/other switch -c other\n"
     )
     assert refusal(repo, fix, "--target", "fix") == (
         "✗ `fix` can't be merged into itself\n↳ --target BRANCH\n"
@@ -178,7 +178,7 @@ def test_a_locked_worktree_that_is_out_of_reach_is_not_removed(repo: Repo, tmp_p
     (tmp_path / "disk").rename(tmp_path / "unplugged")
     assert refusal_of_remove(repo, "fix") == (
         "✗ `fix` can't be removed: TMP/disk/fix is not there, and locked: on a disk\n"
-        "↳ git worktree unlock 'TMP/disk/fix'\n"
+        "↳ git worktree unlock TMP/disk/fix\n"
     )
     (tmp_path / "unplugged").rename(tmp_path / "disk")
     assert repo.parallel("path", "fix").stdout == f"{path}\n"

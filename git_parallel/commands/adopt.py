@@ -10,6 +10,7 @@ from git_parallel.commands import render
 from git_parallel.commands.start import install_hooks
 from git_parallel.overview import look
 from git_parallel.repository import find_repository
+from git_parallel.wording import pasted
 
 
 @click.command("adopt")
@@ -39,7 +40,7 @@ def command(path: Path, name: str | None, target: str | None, *, as_json: bool) 
         output.tell(
             output.WARNING,
             f"it is locked{reason}, and stays until it is unlocked",
-            hint=f"git worktree unlock '{task.path}'",
+            hint=f"git worktree unlock {pasted(task.path)}",
         )
     if as_json:
         view = look(repository, [task.name]).tasks[0]

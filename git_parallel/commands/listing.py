@@ -18,7 +18,7 @@ from git_parallel.overview import Damaged, Overview, look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
-from git_parallel.wording import in_line
+from git_parallel.wording import in_line, pasted
 from git_parallel.worktree import Worktree
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _trouble(worktree: Worktree) -> str:
         return f", {error}"
     if record is None or record.trouble is None:
         return ""
-    return f", not ready: {record.trouble.reason} {output.HINT} less '{record.log}'"
+    return f", not ready: {record.trouble.reason} {output.HINT} less {pasted(record.log)}"
 
 
 def _adoption(worktree: Worktree) -> str:

@@ -14,6 +14,7 @@ from git_parallel.proposal import REJECTED, Proposal, propose
 from git_parallel.records import Verdict
 from git_parallel.repository import find_repository
 from git_parallel.task_view import TaskView
+from git_parallel.wording import pasted
 
 MOST_NAMES = 6
 
@@ -137,7 +138,7 @@ def _steps(left: Left, views: Mapping[str, TaskView]) -> list[str]:
     steps = [f"git parallel rebase {left.name}"]
     if view.run and view.run.agent:
         words = f"Rebase onto {view.task.target} and resolve the conflicts"
-        steps.append(f'git parallel run {left.name} -m "{words}"')
+        steps.append(f"git parallel run {left.name} -m {pasted(words)}")
     return steps
 
 

@@ -17,7 +17,7 @@ from git_parallel.repository import Repository, find_repository
 from git_parallel.task import Status, Task, parse_name
 from git_parallel.task_folder import TaskFolder
 from git_parallel.trust import Trust, shown
-from git_parallel.wording import in_line
+from git_parallel.wording import in_line, pasted
 
 if TYPE_CHECKING:
     from git_parallel.task_view import TaskView
@@ -233,7 +233,7 @@ def _tell(created: Created, chosen: choice.Chosen | None) -> None:
         output.tell(output.DONE, f"{output.count(created.carried, 'changed file')} carried along")
     what = f"{task.name} started on {task.branch}, to be merged into {task.target}"
     if chosen is None:
-        output.tell(output.DONE, what, hint=f"cd '{task.path}'")
+        output.tell(output.DONE, what, hint=f"cd {pasted(task.path)}")
         return
     who = chosen.agent or Path(chosen.command[0]).name
     follow = "attach" if chosen.interactive else "log -f"
