@@ -33,10 +33,29 @@ def of_task(repository: Repository, view: TaskView) -> Iterator[Finding]:
             why="nobody records what it does; it holds up the next run and every removal",
             command=f"git parallel stop {name}",
         )
-    if not view.broken or repository.settled.copy_of:
+    if repository.settled.copy_of:
+        return
+    if not view.alive:
+        yield from _operations(view)
+    if not view.broken:
         return
     yield from _worktree(repository, view)
     yield from _branch(repository, view)
+
+
+def _operations(view: TaskView) -> Iterator[Finding]:
+    """What git is in the middle of in a worktree where nothing runs, such as a rebase that was
+    killed.
+    """
+    worktree = view.worktree
+    for what in worktree.operations if worktree and worktree.intact else ():
+        yield Finding(
+            kind="operation",
+            what=f"{view.task.name}: {what} is not finished in its worktree",
+            why="the task can't be merged, rebased or removed before that",
+            command=f"git -C {pasted(view.path)} status",
+            matters=False,
+        )
 
 
 def _worktree(repository: Repository, view: TaskView) -> Iterator[Finding]:

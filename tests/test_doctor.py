@@ -70,6 +70,20 @@ def test_a_lock_of_a_git_that_died_is_put_aside(repo: Repo, task: Repo) -> None:
 
 
 @pytest.mark.slow
+def test_what_git_is_in_the_middle_of_is_named_and_nothing_is_done_to_it(
+    repo: Repo, task: Repo
+) -> None:
+    run("git", "rebase", "-q", "--exec", "false", "main", cwd=task.path, ok=1)
+    assert doctor(repo) == (
+        "▲ x: a rebase is not finished in its worktree; "
+        "the task can't be merged, rebased or removed before that\n"
+        "↳ git -C 'TMP/my répo.parallel/x' status\n"
+    )
+    run("git", "rebase", "--continue", cwd=task.path)
+    assert doctor(repo) == WELL
+
+
+@pytest.mark.slow
 def test_a_lock_is_left_alone_while_somebody_is_in_the_worktree(repo: Repo, task: Repo) -> None:
     lock = repo.path / ".git" / "worktrees" / "x" / "index.lock"
     lock.touch()
