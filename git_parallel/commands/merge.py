@@ -1,6 +1,7 @@
 """`git parallel merge`: land tasks in their targets, deliberately."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,37 +62,18 @@ def command(
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
     text = "\n\n".join(message) if message else None
-    made = Wish(strategy=strategy or loaded.config.merge.strategy, message=text, edit=edit)
-    if not (dry_run or request):
+    wish = Wish(strategy=strategy or loaded.config.merge.strategy, message=text, edit=edit)
+    how = How(wish, not no_check, allow_breaches, dry_run, request)
+    if how.moves:
         _finish_undo(repository)
-    names = _names(repository, tasks, made.strategy)
-    _refuse_senseless(made, names, request=request)
-    how = How(made, not no_check, allow_breaches, dry_run, request)
-    shop = _workshop(repository, loaded, edit=edit)
-    landed: list[dict[str, Any]] = []
-    refused: list[dict[str, Any]] = []
-    tried: list[Landing] = []
-    for name in names:
-        try:
-            landed.append({"name": name, **_merge(shop, name, how, tried)})
-        except Stopped as error:
-            raise KeyboardInterrupt from error
-        except ParallelError as error:
-            paths = {"paths": list(error.paths)} if isinstance(error, ConflictError) else {}
-            refused.append({"name": name, "reason": error.message, **paths})
-            output.error(error)
-    if landed and not (dry_run or request):
-        names_landed = [entry["name"] for entry in landed]
-        render.tell_swept(repository, cleanup.sweep(repository, only=names_landed))
-    if as_json:
-        done = {"landed": [], "requested": landed} if request else {"landed": landed}
-        output.json({"version": 1, **done, "refused": refused})
-    elif not names:
-        output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
-    elif len(names) > 1:
-        done_word = ("would be " if dry_run else "") + ("requested" if request else "merged")
-        _sum_up(done_word, [e["name"] for e in landed], [e["name"] for e in refused])
-    return 1 if refused else 0
+    names = _names(repository, tasks, wish.strategy)
+    _refuse_senseless(wish, names, request=request)
+    done = _merge_all(_workshop(repository, loaded, edit=edit), names, how)
+    if done.landed and how.moves:
+        landed = [entry["name"] for entry in done.landed]
+        render.tell_swept(repository, cleanup.sweep(repository, only=landed))
+    _answer(done, how, as_json=as_json)
+    return 1 if done.refused else 0
 
 
 class How(Struct, frozen=True):
@@ -102,6 +84,20 @@ class How(Struct, frozen=True):
     allow_breaches: bool
     dry_run: bool
     request: bool
+
+    @property
+    def moves(self) -> bool:
+        """Whether targets here are to move."""
+        return not (self.dry_run or self.request)
+
+
+class Done(Struct, frozen=True):
+    """What came of merging several tasks, as programs read it; of a request, `landed` is where it
+    was opened.
+    """
+
+    landed: tuple[dict[str, Any], ...]
+    refused: tuple[dict[str, Any], ...]
 
 
 def _finish_undo(repository: Repository) -> None:
@@ -131,6 +127,23 @@ def _workshop(repository: Repository, loaded: Loaded, *, edit: bool) -> Workshop
         told=render.tell_busy,
         editor=Git(repository.place, os.environ).text("var", "GIT_EDITOR") if edit else ":",
     )
+
+
+def _merge_all(shop: Workshop, names: Sequence[str], how: How) -> Done:
+    """Merge one task after the other; one that is refused leaves the rest their chance."""
+    landed: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
+    tried: list[Landing] = []
+    for name in names:
+        try:
+            landed.append({"name": name, **_merge(shop, name, how, tried)})
+        except Stopped as error:
+            raise KeyboardInterrupt from error
+        except ParallelError as error:
+            paths = {"paths": list(error.paths)} if isinstance(error, ConflictError) else {}
+            refused.append({"name": name, "reason": error.message, **paths})
+            output.error(error)
+    return Done(tuple(landed), tuple(refused))
 
 
 def _merge(shop: Workshop, name: str, how: How, tried: list[Landing]) -> dict[str, Any]:
@@ -212,12 +225,22 @@ def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> 
         output.tell(output.WARNING, f"its last run failed: {view.reason}")
 
 
-def _sum_up(done: str, landed: list[str], refused: list[str]) -> None:
-    """One line for all of them."""
-    total = len(landed) + len(refused)
-    words = f"{len(landed)} of {total} {done}" if refused else f"all {total} {done}"
-    rest = f", not {', '.join(refused)}" if refused else ""
-    output.tell(output.WARNING if refused else output.DONE, words + rest)
+def _answer(done: Done, how: How, *, as_json: bool) -> None:
+    """Print what came of it all: an object, or one line where there are several tasks."""
+    if as_json:
+        landed = (
+            {"landed": (), "requested": done.landed} if how.request else {"landed": done.landed}
+        )
+        output.json({"version": 1, **landed, "refused": done.refused})
+        return
+    total = len(done.landed) + len(done.refused)
+    if not total:
+        output.tell(output.NOTHING, "nothing is ready to be merged", hint="git parallel list")
+    elif total > 1:
+        word = ("would be " if how.dry_run else "") + ("requested" if how.request else "merged")
+        words = f"{len(done.landed)} of {total} {word}" if done.refused else f"all {total} {word}"
+        rest = f", not {', '.join(e['name'] for e in done.refused)}" if done.refused else ""
+        output.tell(output.WARNING if done.refused else output.DONE, words + rest)
 
 
 def _moved_json(moved: Moved) -> dict[str, str]:

@@ -55,25 +55,37 @@ def command(
         raise UsageError("there is no command after `--`")
     loaded = repository.configuration()
     ask_for_trust(repository, loaded)
-    lock = take(repository, folder, record)
-    with lock:
+    with take(repository, folder, record) as lock:
         _refuse_without_worktree(repository, record)
-        last = folder.last_run()
-        before = _before(folder, last, wish)
-        wish, told = opinion.take_along(repository, loaded, folder, before, wish)
-        chosen, prompt = _chosen(repository, loaded, folder, before, wish)
-        number = last.number + 1 if last else 1
-        run = chosen.run(number, bootstrap=not no_bootstrap)
-        run = structs.replace(run, meddled=last.meddled if last else ())  # it is not undone by this
-        with choice.preflight(repository, loaded, chosen) as make_sure:
-            make_sure()
-        folder.seen()
-        choice.keep_brief(repository, folder, number, prompt, loaded)
-        runner.launch(repository, folder, lock, run)
-        comments.sent(repository, folder, told, number)
+        _run(repository, loaded, folder, lock, wish, bootstrap=not no_bootstrap)
     worktree = repository.worktree_of(record.slug)
     path = str(worktree.path) if worktree else record.path
     return finish(repository, folder, path, wait=wait, as_json=as_json)
+
+
+def _run(
+    repository: Repository,
+    loaded: Loaded,
+    folder: TaskFolder,
+    lock: Lock,
+    wish: choice.Wish,
+    *,
+    bootstrap: bool,
+) -> None:
+    """Hand the next run of a task to its runner, with the comments that wait for it."""
+    last = folder.last_run()
+    before = _before(folder, last, wish)
+    wish, told = opinion.take_along(repository, loaded, folder, before, wish)
+    chosen, prompt = _chosen(repository, loaded, folder, before, wish)
+    number = last.number + 1 if last else 1
+    run = chosen.run(number, bootstrap=bootstrap)
+    run = structs.replace(run, meddled=last.meddled if last else ())  # it is not undone by this
+    with choice.preflight(repository, loaded, chosen) as make_sure:
+        make_sure()
+    folder.seen()
+    choice.keep_brief(repository, folder, number, prompt, loaded)
+    runner.launch(repository, folder, lock, run)
+    comments.sent(repository, folder, told, number)
 
 
 def _refuse_without_worktree(repository: Repository, task: Task) -> None:

@@ -1,6 +1,7 @@
 """`git parallel start`: make a task and set to work on it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,40 +85,27 @@ def command(
     repository = find_repository(Path.cwd())
     loaded = repository.configuration()
     wish = choice.Wish(agent_name, model, effort, prompt, words, interactive)
-    chosen = {
-        name: choice.choose(repository, loaded, one)
-        for name, one in _attempts(task, wish, attempts).items()
-    }
+    attempts_of = _attempts(task, wish, attempts)
+    chosen = {name: choice.choose(repository, loaded, one) for name, one in attempts_of.items()}
     if branch and len(chosen) > 1:
         raise UsageError("--branch and several attempts can't be used together")
     ask_for_trust(repository, loaded)
-    predecessors = _predecessors(repository, after, nothing_runs=None in chosen.values())
-    made: list[Created] = []
-    settings, rules = repository.settings(), loaded.config.constraints
-    for name, what in chosen.items():
-        request = Request(
-            name=name,
-            start_point=made[0].task.base if made else start_point,
-            target=made[0].task.target if made else target,
-            branch=branch,
-            prompt=None if prompt is None else prompt.decode("utf-8", "surrogateescape"),
-            touch=touch,
-            never=tuple(dict.fromkeys((*never, *rules.never))),
-            max_files=rules.max_files if max_files is None else max_files,
-            max_lines=rules.max_lines if max_lines is None else max_lines,
-            after=predecessors,
-            attempt_of=task if len(chosen) > 1 else None,
-            carry=carry,
-        )
-        made.append(_make(repository, settings, loaded, request, what, prompt, not no_bootstrap))
-        if len(made) == 1:
-            repository.remember_place()
-            install_hooks(repository, settings)
-            repository.store.remember_target(made[0].task.target, made[0].target_tip)
-        _tell(made[-1], what)
-        if touch and len(made) == 1:
-            _warn_of_overlaps(repository, made[0].task)
-    return _finish_all(repository, made, wait=wait, as_json=as_json)
+    rules = loaded.config.constraints
+    request = Request(
+        name=task,
+        start_point=start_point,
+        target=target,
+        branch=branch,
+        prompt=None if prompt is None else prompt.decode("utf-8", "surrogateescape"),
+        touch=touch,
+        never=tuple(dict.fromkeys((*never, *rules.never))),
+        max_files=rules.max_files if max_files is None else max_files,
+        max_lines=rules.max_lines if max_lines is None else max_lines,
+        after=_predecessors(repository, after, nothing_runs=None in chosen.values()),
+        carry=carry,
+    )
+    makes = Maker(repository, loaded, prompt, bootstrap=not no_bootstrap)
+    return _finish_all(repository, makes.all(request, chosen), wait=wait, as_json=as_json)
 
 
 def _attempts(task: str, wish: choice.Wish, number: int | None) -> dict[str, choice.Wish]:
@@ -134,28 +122,58 @@ def _attempts(task: str, wish: choice.Wish, number: int | None) -> dict[str, cho
     return {f"{task}.{n}": one for n, one in enumerate(turns, start=1)}
 
 
-def _make(
-    repository: Repository,
-    settings: dict[str, str],
-    loaded: Loaded,
-    request: Request,
-    chosen: choice.Chosen | None,
-    prompt: bytes | None,
-    bootstrap: bool,
-) -> Created:
-    """Make a task and hand it to its runner; raises ParallelError, with nothing left of it."""
-    with (
-        choice.preflight(repository, loaded, chosen) as make_sure,
-        creating(repository, request, settings, loaded.config.target) as created,
-    ):
-        run = chosen.run(1, bootstrap=bootstrap) if chosen else None
-        choice.keep_brief(repository, created.folder, 1, prompt, loaded)
-        make_sure()
-        if run or bootstrap:
-            runner.launch(repository, created.folder, created.lock, run)
-        else:
-            created.folder.made()
-    return created
+class Maker:
+    """Makes the tasks of one `start`."""
+
+    def __init__(
+        self, repository: Repository, loaded: Loaded, prompt: bytes | None, *, bootstrap: bool
+    ) -> None:
+        self.repository = repository
+        self.loaded = loaded
+        self.prompt = prompt
+        self.bootstrap = bootstrap
+        self.settings = repository.settings()
+
+    def all(self, request: Request, chosen: Mapping[str, choice.Chosen | None]) -> list[Created]:
+        """Make the attempts at what was asked for, each with what is to run in it, on one base;
+        raises ParallelError.
+        """
+        task = request.name
+        made: list[Created] = []
+        for name, what in chosen.items():
+            if name != task:  # one attempt alone is the task itself
+                request = structs.replace(request, name=name, attempt_of=task)
+            made.append(self._make(request, what))
+            if len(made) == 1:
+                base, target = made[0].task.base, made[0].task.target
+                request = structs.replace(request, start_point=base, target=target)
+                self._prepare_repository(made[0])
+            _tell(made[-1], what)
+            if len(made) == 1 and request.touch:
+                _warn_of_overlaps(self.repository, made[0].task)
+        return made
+
+    def _make(self, request: Request, chosen: choice.Chosen | None) -> Created:
+        """Make a task and hand it to its runner; raises ParallelError, with nothing left of it."""
+        repository, loaded = self.repository, self.loaded
+        with (
+            choice.preflight(repository, loaded, chosen) as make_sure,
+            creating(repository, request, self.settings, loaded.config.target) as created,
+        ):
+            run = chosen.run(1, bootstrap=self.bootstrap) if chosen else None
+            choice.keep_brief(repository, created.folder, 1, self.prompt, loaded)
+            make_sure()
+            if run or self.bootstrap:
+                runner.launch(repository, created.folder, created.lock, run)
+            else:
+                created.folder.made()
+        return created
+
+    def _prepare_repository(self, first: Created) -> None:
+        """What the first task of a repository brings along: its hooks, and what they watch."""
+        self.repository.remember_place()
+        install_hooks(self.repository, self.settings)
+        self.repository.store.remember_target(first.task.target, first.target_tip)
 
 
 def _finish_all(repository: Repository, made: list[Created], *, wait: bool, as_json: bool) -> int:
