@@ -219,7 +219,7 @@ def _from_facts(live: Sequence[Live]) -> dict[Pair, Trial]:
     found: dict[Pair, Trial] = {}
     for one in live:
         facts, pair = one.view.facts, _with_target(one)
-        if pair and facts and facts.ground and facts.conflicts == () and one.tip == facts.tip:
+        if pair and facts and facts.merges_cleanly and one.tip == facts.tip:
             found[pair] = Trial()
     return found
 

@@ -24,7 +24,7 @@ from git_parallel.worktree import Worktree
 
 FACTS = "facts.json"
 REMOTES = "refs/remotes/"
-UNSTEADY = "unsteady"  # the ground of what was merged while that changed: it is asked again
+UNSTEADY = "unsteady"  # the ground of an outcome that may not hold: it is asked again
 
 
 class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +58,11 @@ class Facts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def lines(self) -> int:
         """How many lines came or went."""
         return self.insertions + self.deletions
+
+    @property
+    def merges_cleanly(self) -> bool:
+        """Whether it surely merges with its target, as long as its ground stays the same."""
+        return self.conflicts == () and self.ground not in ("", UNSTEADY)
 
     def answers(self, case: Case, *others: Case) -> bool:
         """Whether these are the facts of a case, and of its target's upstream."""
@@ -183,11 +188,13 @@ def _find_out(
         for other in others:
             if proved is None and not history.contains(case.target_tip, other.target_tip):
                 proved = _upstream_only(judged[other][0], case.target)
+        merge = merges.get((case.target_tip, case.tip))
+        steady = after[slug] == before[slug] and (merge is None or merge.lasting)
         found[slug] = structs.replace(
             known[slug],
             upstream_tip=others[0].target_tip if others else None,
-            conflicts=_conflicts(known[slug], merges.get((case.target_tip, case.tip))),
-            ground=after[slug] if after[slug] == before[slug] else UNSTEADY,
+            conflicts=_conflicts(known[slug], merge),
+            ground=after[slug] if steady else UNSTEADY,
             evidence=proved,
             unmerged="" if proved else unmerged,
         )

@@ -17,11 +17,12 @@ from git_parallel.temporary import MEMORY
 
 Pair = tuple[str, str]
 CLEAN = "1"
-MERGE_TREE = ("merge-tree", "--write-tree", "--stdin")
+MERGE_TREE = ("merge-tree", "--write-tree", "--stdin", "--messages")
 # What is thrown away need not be small, and what is asked by its id is not looked up as a name.
 HASTY = ("-c", "core.looseCompression=0", "-c", "core.warnAmbiguousRefs=false")
 NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
 GITLINK = "160000"
+SUBMODULE = "submodule"
 ROOM = 1 << 30
 NOWHERE: Mapping[str, Source] = {}
 NO_FORKS: Mapping[Pair, str | None] = {}
@@ -38,11 +39,19 @@ class Trial(Struct, frozen=True):
     conflicts: tuple[str, ...] = ()
     unknown: str = ""
     kinds: tuple[str, ...] = ()
+    moves_submodule: bool = False
 
     @property
     def clean(self) -> bool:
         """Whether the merge succeeds without a person; an unknown one is not clean."""
         return not self.conflicts and not self.unknown
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the outcome follows from the commits alone: which of two commits of a submodule
+        is the newer one is only known where both are there, and they come and go.
+        """
+        return not (self.unknown or self.moves_submodule or SUBMODULE in self.kinds)
 
 
 @contextlib.contextmanager
@@ -205,13 +214,12 @@ def _complete(git: Git, pairs: Sequence[Pair], found: list[Trial]) -> list[Trial
 
 
 def _parse(out: str, pairs: Sequence[Pair]) -> list[Trial]:
-    """Read `merge-tree --stdin` (git-merge-tree(1), OUTPUT); as many as git got through.
+    """Read `merge-tree --stdin --messages` (git-merge-tree(1), OUTPUT); as many as git got through.
 
-    A clean merge is the flag 1, the tree and an empty field. One with conflicts is the flag 0, the
-    tree, a field for each stage of a path in conflict, an empty field, the messages, an empty
-    field; a message is a count of paths, the paths, its kind and its text. A conflict that leaves
-    no path of its own in the tree, such as a directory's that was renamed in two ways, names its
-    paths only there.
+    A merge is a flag, 1 for a clean one and 0 for one with conflicts, the tree, a field for each
+    stage of a path in conflict, an empty field, the messages, an empty field; a message is a count
+    of paths, the paths, its kind and its text. A conflict that leaves no path of its own in the
+    tree, such as a directory's that was renamed in two ways, names its paths only there.
     """
     fields = iter(out.split("\0"))
     found = []
@@ -220,25 +228,21 @@ def _parse(out: str, pairs: Sequence[Pair]) -> list[Trial]:
             break
         tree = next(fields)
         stages = list(iter(lambda: next(fields), ""))
-        if flag == CLEAN:
-            found.append(Trial(tree))
-            continue
-        kinds = _kinds(stages, _messages(fields), pair)
-        found.append(Trial(tree, tuple(kinds), "", tuple(kinds.values())))
+        messages = list(_messages(fields))
+        moves_submodule = any(kind.endswith(SUBMODULE) for kind, _ in messages)
+        kinds = {} if flag == CLEAN else _kinds(stages, messages, pair)
+        found.append(Trial(tree, tuple(kinds), "", tuple(kinds.values()), moves_submodule))
     return found
 
 
-def _messages(fields: Iterator[str]) -> list[tuple[str, list[str]]]:
-    """Read the messages of one merge; returns those of conflicts: the kind and the paths."""
-    told = []
+def _messages(fields: Iterator[str]) -> Iterator[tuple[str, list[str]]]:
+    """Read the messages of one merge: the kind of each and its paths."""
     for count in fields:
         if not count.isdigit():  # empty, or what git 2.39 advises about submodules
             break
         paths = [next(fields) for _ in range(int(count))]
         kind, _text = next(fields), next(fields)
-        if match := re.fullmatch(r"CONFLICT ?\((.*)\)", kind):
-            told.append((match[1], paths))
-    return told
+        yield kind, paths
 
 
 def _kinds(stages: list[str], messages: list[tuple[str, list[str]]], pair: Pair) -> dict[str, str]:
@@ -250,11 +254,12 @@ def _kinds(stages: list[str], messages: list[tuple[str, list[str]]], pair: Pair)
         if path not in content:
             content[path] = "content" if number == "1" else "add/add"
         if mode == GITLINK:
-            content[path] = "submodule"
+            content[path] = SUBMODULE
     special: dict[str, str] = {}
-    for kind, paths in messages:
-        if kind != "contents":  # those are told apart by their stages
-            word = "submodule" if kind.startswith("submodule") else kind
+    for told, paths in messages:
+        match = re.fullmatch(r"CONFLICT ?\((.*)\)", told)
+        if match and match[1] != "contents":  # those are told apart by their stages
+            word = SUBMODULE if match[1].startswith(SUBMODULE) else match[1]
             special |= {path: word for path in paths if path not in special}
     known = list(content) or list(special) or ["(no path)"]
     return {_plain(path, pair): special.get(path) or content.get(path, "") for path in known}

@@ -68,13 +68,8 @@ def remember(
 ) -> None:
     """Keep these outcomes in place of those before."""
     with contextlib.suppress(OSError, ValueError):  # a read-only repository can be asked too
-        lasting = {pair: trial for pair, trial in pairs.items() if _is_lasting(trial)}
+        lasting = {pair: trial for pair, trial in pairs.items() if trial.lasting}
         records.write_compact(repository.store.state / FILE, _memory(key, grounds, lasting))
-
-
-def _is_lasting(trial: Trial) -> bool:
-    """Whether an outcome follows from the two commits alone; a submodule's own commits may come."""
-    return not trial.unknown and "submodule" not in trial.kinds
 
 
 def _memory(key: str, grounds: Grounds, pairs: Mapping[Pair, Trial]) -> Memory:

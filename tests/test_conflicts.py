@@ -18,7 +18,7 @@ from git_parallel.collisions import Collision, Collisions, Live
 from git_parallel.commands.matrix import _matrix
 from git_parallel.forecast import Trial
 from git_parallel.neighbours import _meet
-from tests.conftest import PROGRAM, Repo, until
+from tests.conftest import PROGRAM, Repo, run, until
 
 EDIT = "sed -i.bak s/three/$0/ readme.txt && rm readme.txt.bak && git commit -qam $0"
 ADD = "echo $0 > $0.txt && git add . && git commit -qm $0"
@@ -249,6 +249,34 @@ def test_asks_again_where_commits_are_replaced(repo: Repo) -> None:
 
 
 @pytest.mark.slow
+def test_asks_again_which_of_two_commits_of_a_submodule_is_newer(
+    repo: Repo, tmp_path: Path
+) -> None:
+    """Git knows where it has them, which it may not have tomorrow."""
+    run("git", "init", "--quiet", tmp_path / "lib", cwd=tmp_path)
+    commits = [Repo(tmp_path / "lib").commit("file", f"{n}\n") for n in range(4)]
+    repo.git("submodule", "--quiet", "add", tmp_path / "lib", "lib")
+    module = Repo(repo.path / "lib")
+
+    def moved(commit: str) -> None:
+        module.git("checkout", "--quiet", commit)
+        repo.git("commit", "--quiet", "-am", "Move lib")
+
+    moved(commits[0])
+    for name, commit in zip("xy", commits[1:], strict=False):
+        task(repo, name, f"git -C lib checkout -q {commit} && git commit -qam $0")
+    moved(commits[3])
+    assert names(repo) == []
+    known = module.path.parent / ".git" / "modules"
+    known.rename(tmp_path / "away")
+    assert names(repo) == [["x", "main"], ["y", "main"], ["x", "y"]]
+    assert repo.task("x")["conflicts"][0]["paths"] == ["lib"]
+    (tmp_path / "away").rename(known)
+    assert names(repo) == []
+    assert repo.task("x")["conflicts"] == []
+
+
+@pytest.mark.slow
 def test_asks_again_about_a_target_where_git_would_merge_otherwise(repo: Repo) -> None:
     repo.write("long.txt", "".join(f"{n}\n" for n in range(40)))
     repo.git("add", "--all")
@@ -386,7 +414,7 @@ def test_tells_the_order_why_and_what_to_do_about_the_rest(repo: Repo) -> None:
            3  beta     main            1 file +1 -1
         ▲ alpha is left out: it collides with beta in readme.txt (content); once that has landed:
           ↳ git parallel rebase alpha
-          ↳ git parallel run alpha -m "Rebase onto main and resolve the conflicts"
+          ↳ git parallel run alpha -m 'Rebase onto main and resolve the conflicts'
         ▲ eta is left out: changed what it may not: eta.txt
           ↳ git parallel review eta
         ○ to be seen together: alpha, beta
@@ -404,7 +432,7 @@ def test_tells_the_order_why_and_what_to_do_about_the_rest(repo: Repo) -> None:
         "kinds": ["content"],
         "steps": [
             "git parallel rebase alpha",
-            'git parallel run alpha -m "Rebase onto main and resolve the conflicts"',
+            "git parallel run alpha -m 'Rebase onto main and resolve the conflicts'",
         ],
     }
 
