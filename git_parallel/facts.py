@@ -171,28 +171,25 @@ def _find_out(
 
     every = [case for both in cases.values() for case in both]
     history = repository.history(evidence.reached(every), floor)
-    git = repository.git
     asked = [evidence.questions(case, history) for case in every]
-    merged = [pair for _, two in asked for pair in two]
+    compared = [pair for two, _ in asked for pair in two]
+    change_of = changes_between(repository.true_git, compared)
+    known = {slug: _size(both, history, change_of) for slug, both in cases.items()}
     forks = {(c.target_tip, c.tip): c.stands_on for c in every if c.is_apart(history)}
-    change_of = changes_between(repository.true_git, [pair for two, _ in asked for pair in two])
-    known = {slug: _size(case, history, change_of) for slug, (case, *_) in cases.items()}
+    sources = _sources(cases, branches, grounds)
+    merged = [pair for _, two in asked for pair in two]
     before = _all(grounds, known, branches)
-    merges = trials(git, repository.common, merged, _sources(cases, branches, grounds), forks)
+    merges = trials(repository.git, repository.common, merged, sources, forks)
     after = _all(grounds, known, branches)
     trees = {branch.tip: branch.tree for branch in branches.values()}
     judged = witness.judge_all(repository.common, every, history, change_of, merges, trees)
     found = {}
     for slug, (case, *others) in cases.items():
-        proved, unmerged = judged[case]
-        for other in others:
-            if proved is None and not history.contains(case.target_tip, other.target_tip):
-                proved = _upstream_only(judged[other][0], case.target)
+        proved, unmerged = _verdict(case, others, judged, history)
         merge = merges.get((case.target_tip, case.tip))
-        steady = after[slug] == before[slug] and (merge is None or merge.lasting)
+        steady = before[slug] == after[slug] and (merge is None or merge.lasting)
         found[slug] = structs.replace(
             known[slug],
-            upstream_tip=others[0].target_tip if others else None,
             conflicts=_conflicts(known[slug], merge),
             ground=after[slug] if steady else UNSTEADY,
             evidence=proved,
@@ -200,6 +197,20 @@ def _find_out(
         )
         _remember(repository.store.folder(slug), found[slug])
     return found
+
+
+def _verdict(
+    case: Case,
+    others: Sequence[Case],
+    judged: Mapping[Case, tuple[Evidence | None, str]],
+    history: History,
+) -> tuple[Evidence | None, str]:
+    """Why a task counts as merged, into its target or else into what that follows; or why not."""
+    proved, unmerged = judged[case]
+    for other in others:
+        if proved is None and not history.contains(case.target_tip, other.target_tip):
+            proved = _upstream_only(judged[other][0], case.target)
+    return proved, unmerged
 
 
 def _all(
@@ -216,8 +227,9 @@ def _conflicts(facts: Facts, merge: Trial | None) -> tuple[str, ...] | None:
     return None if merge.unknown else merge.conflicts
 
 
-def _size(case: Case, history: History, change_of: Mapping[Pair, Change]) -> Facts:
+def _size(cases: tuple[Case, ...], history: History, change_of: Mapping[Pair, Change]) -> Facts:
     """What a task did since its fork, and how far it and its target are apart."""
+    case, *others = cases
     fork = case.fork(history)
     change = change_of.get((fork or "", case.tip))
     return Facts(
@@ -225,7 +237,7 @@ def _size(case: Case, history: History, change_of: Mapping[Pair, Change]) -> Fac
         base=case.base,
         target=case.target,
         target_tip=case.target_tip,
-        upstream_tip=None,
+        upstream_tip=others[0].target_tip if others else None,
         landed=case.landed,
         stands_on=case.stands_on,
         apart=case.is_apart(history),
