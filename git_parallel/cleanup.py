@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from git_parallel import emptying, forge, journal, safety, scratch, temporary, trash
 from git_parallel.draft import BRANCH_PREFIX
@@ -70,11 +70,17 @@ def sweep(
     if only is not None:
         overview = look(repository, only, files=False)
     overview = overview or _look_also_at_forges(repository, asked=asked)
-    if not asked and not rules.cleanup.automatic:
-        if only is not None:
-            return Swept(recovered=recovered)
-        _keep_house(repository, overview, rules, set())
-        return Swept(recovered=recovered)
+    swept = Swept()
+    if asked or rules.cleanup.automatic:
+        swept = _clean_all(repository, overview, rules, asked=asked, dry_run=dry_run)
+    if not dry_run and only is None:  # the next sweep keeps house, when it looks at all
+        _keep_house(repository, overview, rules, {c.name for c in swept.cleaned})
+    return structs.replace(swept, recovered=recovered)
+
+
+def _clean_all(
+    repository: Repository, overview: Overview, rules: Config, *, asked: bool, dry_run: bool
+) -> Swept:
     cleaned: list[Cleaned] = []
     moved: list[Moved] = []
     kept: list[Kept] = []
@@ -88,9 +94,7 @@ def sweep(
             stays = "" if view.landed_here else view.task.branch
             cleaned.append(Cleaned(view.task.name, view.evidence, stays))
     kept += [Kept(damaged.name, damaged.reason) for damaged in overview.damaged]
-    if not dry_run and only is None:  # the next sweep keeps house, when it looks at all
-        _keep_house(repository, overview, rules, {c.name for c in cleaned})
-    return Swept(tuple(cleaned), tuple(kept), recovered, tuple(moved))
+    return Swept(tuple(cleaned), tuple(kept), moved=tuple(moved))
 
 
 def _look_also_at_forges(repository: Repository, *, asked: bool) -> Overview:
