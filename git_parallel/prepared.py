@@ -113,17 +113,28 @@ def _squash(bench: Bench, wish: Wish, target: Branch, tip: str) -> str:
     git, view = bench.repository.git, bench.view
     text = message.of_squash(git, view.task, target.tip, tip, wish.message)
     if _is_plain(bench, wish, SQUASH_HOOKS) and (tree := _plain_tree(bench, target.tip, tip)):
+        if tree == target.tree:
+            raise _nothing_to_squash(view)
         return _commit(bench, tree, (target.tip,), text)
     _prepare_place(bench, target.tip, SQUASH_HOOKS)
     words = (*_merge_options(bench), "--squash", "--ff", "--no-stat", "--quiet")
     code = bench.run_git("merge", *words, tip).code
     if code and not _was_resolved(bench):
         return _made(bench, code)
+    if bench.git.says_yes("diff", "--cached", "--quiet", "--no-ext-diff"):
+        raise _nothing_to_squash(view)
     edit = ("--edit",) if wish.edit else ()
     marked = message.marked(text, bench.shop.settings) if wish.edit else ()
-    words = ("--quiet", "--allow-empty", *edit, "-F", _kept(bench, text))
+    words = ("--quiet", *edit, "-F", _kept(bench, text))
     code = bench.run_git(*marked, "commit", *words, edit=wish.edit).code
     return _made(bench, code, edited=wish.edit)
+
+
+def _nothing_to_squash(view: TaskView) -> ParallelError:
+    words = f"a squash of it would change nothing in {view.task.target}"
+    return ParallelError(
+        f"`{view.task.name}` can't be merged: {words}", hint=f"git parallel show {view.task.name}"
+    )
 
 
 def _ff(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:

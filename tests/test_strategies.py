@@ -342,3 +342,25 @@ def test_refuses_unsigned_work_where_git_would(repo: Repo) -> None:
     repo.start("x", ADD)
     repo.git("config", "merge.verifySignatures", "true")
     assert "does not have a GPG signature" in repo.parallel("merge", "x", ok=1).stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hooks", [False, True])
+def test_makes_no_squash_of_nothing(repo: Repo, *, hooks: bool) -> None:
+    """What was merged and reverted does not come again by a merge, as in plain git."""
+    path = repo.start("x", "echo x > x.txt; git add .; git commit -qm x")
+    repo.parallel("merge", "x")
+    repo.git("revert", "--no-edit", "-m", "1", "HEAD")
+    repo.parallel("undo", "x")
+    Repo(path).commit("y.txt", "y\n")
+    if hooks:
+        hook(repo, "pre-commit", "true")
+    repo.parallel("merge", "x", "--strategy", "squash")
+    head = repo.git("rev-parse", "main")
+    assert (repo.path / "y.txt").exists() and not (repo.path / "x.txt").exists()
+    told = repo.parallel("merge", "x", "--strategy", "squash", ok=1).stderr
+    assert told.endswith(
+        "✗ `x` can't be merged: a squash of it would change nothing in main\n"
+        "↳ git parallel show x\n"
+    )
+    assert repo.git("rev-parse", "main") == head
