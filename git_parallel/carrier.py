@@ -28,6 +28,7 @@ from git_parallel.exclude import hide
 from git_parallel.interactive import FORM, run_on_terminal
 from git_parallel.lock import Lock
 from git_parallel.neighbours import neighbours
+from git_parallel.predecessors import catch_up
 from git_parallel.process import Exit
 from git_parallel.repository import Repository
 from git_parallel.schema import Config
@@ -133,6 +134,8 @@ class Carrier(Chronicle):
             self._work()
 
     def _work(self) -> None:
+        if self.task.after and self.run.number == 1:
+            catch_up(self.repository, self.folder, self.task)
         worktree = self._worktree()
         self.update(phase=Phase.PREPARING, started=now(), clock=clock())
         if self.run.bootstrap:
