@@ -16,7 +16,7 @@ from git_parallel.changes import Change, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git
 from git_parallel.hook_files import has_hook
-from git_parallel.replay import own_base
+from git_parallel.replay import own_base, refuse_merges
 from git_parallel.repository import Branch
 from git_parallel.task_view import TaskView
 from git_parallel.wording import last_words, named, pasted
@@ -149,7 +149,9 @@ def _ff(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
 
 
 def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
+    name = bench.view.task.name
     base = own_base(bench.repository, bench.view, target.tip)
+    refuse_merges(bench.repository, bench.view, base, f"git parallel merge {name} --strategy merge")
     bench.at(tip)
     plain = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
     onto = ("--quiet", "--onto", target.tip, base)

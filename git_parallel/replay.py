@@ -8,6 +8,7 @@ from msgspec import Struct
 from git_parallel import review
 from git_parallel.changes import changes_between
 from git_parallel.errors import GitError, ParallelError, UnsafeError
+from git_parallel.forecast import trials
 from git_parallel.git import Git
 from git_parallel.lock import Lock
 from git_parallel.overview import look, no_such_task
@@ -15,7 +16,7 @@ from git_parallel.repository import Repository
 from git_parallel.task import TaskName
 from git_parallel.task_view import TaskView
 from git_parallel.untracked import aside, in_the_way
-from git_parallel.wording import named
+from git_parallel.wording import named, pasted
 
 LOCK_WAIT_S = 1.0
 MOST_NAMED = 5
@@ -99,13 +100,36 @@ def _unrest(view: TaskView) -> str:
 
 def own_base(repository: Repository, view: TaskView, onto: str) -> str:
     """The commit that a task's own commits begin after: where it left the line of `onto` or, where
-    that is further back than what it started from, as below another task's commits, that.
+    that is further back than what it started from, as below another task's commits, that. Raises
+    UnsafeError where it has nothing in common with that line.
     """
     git, tip, base = repository.git, view.tip or "", view.task.base
     fork = git.run("merge-base", onto, tip, ok=(0, 1)).out.strip()
-    if not fork or (_is_below(git, fork, base) and _is_below(git, base, tip)):
+    if _is_below(git, base, tip) and (not fork or _is_below(git, fork, base)):
         return base
+    if not fork:
+        words = f"its history has nothing in common with {view.task.target}"
+        raise UnsafeError(f"{_refused(view.task.name)}{words}")
     return fork
+
+
+def refuse_merges(repository: Repository, view: TaskView, base: str, way_out: str) -> None:
+    """Raise UnsafeError where a merge among a task's own commits holds what neither side has, such
+    as a conflict that somebody resolved: git replays what the others changed, and drops that.
+    """
+    if any(_holds_more(repository, base, view.tip or "")):
+        words = "a merge among its commits holds changes that a rebase would drop"
+        raise UnsafeError(f"{_refused(view.task.name)}{words}", hint=way_out)
+
+
+def _holds_more(repository: Repository, base: str, tip: str) -> Iterator[bool]:
+    """Of each merge above a base, whether it is another than git makes of its two parents."""
+    asked = ("log", "--merges", "--format=%T %P", f"{base}..{tip}")
+    found = [line.split() for line in repository.git.lines(*asked)]
+    pairs = [(parents[0], parents[1]) for _, *parents in found]
+    made = trials(repository.git, repository.common, pairs)
+    for (tree, *parents), pair in zip(found, pairs, strict=True):
+        yield len(parents) > 2 or not made[pair].clean or made[pair].tree != tree
 
 
 def _is_below(git: Git, ancestor: str, commit: str) -> bool:
@@ -121,6 +145,8 @@ def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> R
     git = repository.git_in(view.worktree.path)
     git.environment |= {"GIT_EDITOR": ":", "GIT_SEQUENCE_EDITOR": ":"}
     if base != onto:
+        by_hand = f'git -C "$(git parallel path {view.task.name})" merge {pasted(view.task.target)}'
+        refuse_merges(repository, view, base, by_hand)
         _refuse_to_overwrite(repository, view, onto)
         try:
             git.run(*RULES, "rebase", "--quiet", "--onto", onto, base)

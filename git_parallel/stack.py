@@ -81,10 +81,9 @@ def rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> 
     """Rebase a task that stands on `below`, and then those that stand on it."""
     try:
         with replay.at_rest(repository, name) as view:
-            git = repository.git
-            base = git.run("merge-base", below, view.tip or "", ok=(0, 1)).out.strip()
+            base = replay.own_base(repository, view, below)
             try:
-                done = replay.replay(repository, view, onto=onto, base=base or view.task.base)
+                done = replay.replay(repository, view, onto=onto, base=base)
             except BaseException:
                 replay.give_up(repository, view)
                 raise
@@ -92,10 +91,28 @@ def rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> 
         return [_left(repository, name, f"it conflicts in {named(error.paths, 5)}")]
     except ParallelError as error:
         return [_left(repository, name, replay.reason_in(error, name))]
-    found = [Moved(name, view.task.target, done)]
-    for child in _children(repository, view.task.branch) if done.moved else []:
-        found += rebase(repository, child.name, onto=done.new, below=done.old)
+    return [Moved(name, view.task.target, done), *restack(repository, view.task.branch, done)]
+
+
+def restack(repository: Repository, branch: str, done: Replayed) -> list[Moved]:
+    """Rebase the tasks that stand on a task's branch, now that this was rebased. What stays where
+    it was counts its own commits from what it stands on.
+    """
+    found: list[Moved] = []
+    for child in _children(repository, branch) if done.moved else []:
+        moved = rebase(repository, child.name, onto=done.new, below=done.old)
+        if moved[0].replayed is None:
+            _stay(repository, child, done)
+        found += moved
     return found
+
+
+def _stay(repository: Repository, child: Task, done: Replayed) -> None:
+    folder, record = find_folder(repository, child.name)
+    pair = (done.old, f"refs/heads/{record.branch}")
+    below = repository.git.run("merge-base", *pair, ok=(0, 1, 128)).out.strip()
+    if below and folder.stands_on is None:
+        folder.write_retarget(record.target, stands_on=below)
 
 
 def _left(repository: Repository, name: TaskName, reason: str) -> Moved:

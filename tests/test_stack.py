@@ -318,3 +318,135 @@ def test_a_child_that_lands_before_its_parent_in_one_call(repo: Repo, strategy: 
     assert "rebased" not in told
     assert (repo.path / "x.txt").exists() and (repo.path / "y.txt").exists()
     assert repo.names() == []
+
+
+# Merges among a task's own commits.
+
+
+def take_in_main(path: Path) -> None:
+    """Merge main into the task of a worktree, with a change that neither side has."""
+    run("git", "merge", "--quiet", "--no-commit", "main", cwd=path)
+    (path / "readme.txt").write_text("adapted\n")
+    run("git", "commit", "--quiet", "-am", "Take main in", cwd=path)
+
+
+@pytest.mark.slow
+def test_does_not_rebase_away_what_only_a_merge_holds(repo: Repo) -> None:
+    path = repo.start("x", add("x"))
+    repo.commit("moved.txt", "moved\n")
+    take_in_main(path)
+    repo.commit("more.txt", "more\n")
+    tip, head = repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")
+    words = "`x` can't be rebased: a merge among its commits holds changes that a rebase would drop"
+    told = repo.parallel("rebase", "x", ok=1).stderr
+    assert told == f'✗ {words}\n↳ git -C "$(git parallel path x)" merge main\n'
+    for dry in (["--dry-run"], []):
+        told = repo.parallel("merge", "x", "--strategy", "rebase", *dry, ok=1).stderr
+        assert told == f"✗ {words}\n↳ git parallel merge x --strategy merge\n"
+    assert (repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")) == (tip, head)
+    repo.parallel("merge", "x", "--strategy", "merge")
+    assert (repo.path / "readme.txt").read_text() == "adapted\n"
+
+
+@pytest.mark.slow
+def test_rebases_over_a_merge_that_holds_nothing_of_its_own(repo: Repo) -> None:
+    path = repo.start("x", add("x"))
+    repo.commit("moved.txt", "moved\n")
+    run("git", "merge", "--quiet", "--no-edit", "main", cwd=path)
+    repo.commit("more.txt", "more\n")
+    repo.parallel("rebase", "x")
+    assert subjects(repo, "main..parallel/x") == ["Add x"]
+
+
+@pytest.mark.slow
+def test_a_child_whose_merge_holds_more_stays_as_it_is(repo: Repo) -> None:
+    repo.start("a", add("a"))
+    path = repo.start("b", add("b"), "parallel/a")
+    repo.commit("moved.txt", "moved\n")
+    take_in_main(path)
+    tip = repo.git("rev-parse", "parallel/b")
+    told = repo.parallel("merge", "a").stderr
+    assert "not rebased: a merge among its commits holds changes that a rebase would drop" in told
+    assert repo.git("rev-parse", "parallel/b") == tip
+    repo.parallel("merge", "b")
+    assert (repo.path / "readme.txt").read_text() == "adapted\n"
+
+
+@pytest.mark.slow
+def test_does_not_call_a_history_of_its_own_rebased(repo: Repo) -> None:
+    path = repo.start("x", add("x"))
+    run("git", "switch", "--quiet", "--orphan", "new", cwd=path)
+    run("git", "commit", "--quiet", "--allow-empty", "-m", "Begin anew", cwd=path)
+    run("git", "branch", "--quiet", "--force", "parallel/x", cwd=path)
+    run("git", "switch", "--quiet", "parallel/x", cwd=path)
+    told = repo.parallel("rebase", "x", ok=1).stderr
+    assert told == "✗ `x` can't be rebased: its history has nothing in common with main\n"
+
+
+# A parent that was rewritten.
+
+
+@pytest.mark.slow
+def test_children_follow_a_parent_that_is_rebased(repo: Repo, tmp_path: Path) -> None:
+    repo.start("a", add("a"))
+    repo.start("b", add("b"), "parallel/a")
+    repo.start("c", add("c"), "parallel/b")
+    path = repo.start("d", add("d"), "parallel/a")
+    (path / "mess.txt").write_text("mine\n")
+    repo.commit("moved.txt", "moved\n")
+    assert normal(repo.parallel("rebase", "a").stderr, tmp_path) == (
+        "✓ a rebased onto main (SHORT)"
+        ' ↳ git -C "$(git parallel path a)" reset --keep SHORT\n'
+        "✓ b stands on it, and was rebased onto parallel/a, too (SHORT)\n"
+        "✓ c stands on it, and was rebased onto parallel/b, too (SHORT)\n"
+        "▲ d stands on it, and was not rebased: 1 uncommitted path in its worktree"
+        " ↳ git parallel rebase d\n"
+    )
+    assert subjects(repo, "parallel/a..parallel/b") == ["Add b"]
+    assert subjects(repo, "parallel/b..parallel/c") == ["Add c"]
+    assert [repo.task(name)["ahead"] for name in "abcd"] == [1, 1, 1, 1]
+    (path / "mess.txt").unlink()
+    repo.parallel("merge", "d")  # it brings nothing of the old commits of a
+    assert subjects(repo, "main..parallel/a").count("Add a") == 1
+    assert sorted(subjects(repo, "main..parallel/a^2")) == ["Add a", "Add d"]
+
+
+@pytest.mark.slow
+def test_a_child_follows_a_parent_that_was_amended(repo: Repo) -> None:
+    path = repo.start("a", add("a"))
+    repo.start("b", add("b"), "parallel/a")
+    (path / "a.txt").write_text("amended\n")
+    run("git", "commit", "--quiet", "-a", "--amend", "-m", "Add a better", cwd=path)
+    assert "b stood on it and is for main now, rebased" in repo.parallel("merge", "a").stderr
+    assert subjects(repo, "main..parallel/b") == ["Add b"]
+
+
+# A task that waits for the one that it stands on.
+
+
+@pytest.mark.slow
+def test_a_task_that_waited_begins_where_the_awaited_one_is(repo: Repo) -> None:
+    hold = f"until test -e {str(repo.path)!r}/go; do sleep 0.05; done"
+    repo.parallel("start", "a", "--", "sh", "-c", f"{hold}; {add('a')}")
+    words = ("start", "b", "parallel/a", "--after", "a", "--", "sh", "-c", f"ls; {add('b')}")
+    repo.parallel(*words)
+    repo.write("go", "")
+    repo.parallel("wait", "a", "b")
+    assert subjects(repo, "parallel/a..parallel/b") == ["Add b"]
+    task = repo.task("b")
+    assert (task["base"], task["behind"]) == (repo.git("rev-parse", "parallel/a"), 0)
+    assert "a.txt" in repo.parallel("log", "b").stdout
+
+
+@pytest.mark.slow
+def test_a_task_that_waited_keeps_what_somebody_did_meanwhile(repo: Repo) -> None:
+    hold = f"until test -e {str(repo.path)!r}/go; do sleep 0.05; done"
+    repo.parallel("start", "a", "--", "sh", "-c", f"{hold}; {add('a')}")
+    repo.parallel("start", "b", "parallel/a", "--after", "a", "--", "sh", "-c", add("b"))
+    path = Path(repo.task("b")["path"])
+    (path / "mine.txt").write_text("mine\n")
+    run("git", "add", ".", cwd=path)
+    run("git", "commit", "--quiet", "-m", "Mine", cwd=path)
+    repo.write("go", "")
+    repo.parallel("wait", "a", "b")
+    assert subjects(repo, "main..parallel/b") == ["Add b", "Mine"]
