@@ -106,16 +106,23 @@ def _unmarked(repository: Repository, view: TaskView) -> Worktree | None:
 
 
 def _branch(repository: Repository, view: TaskView) -> Iterator[Finding]:
-    name, task = view.task.name, view.task
     if view.tip is None:
         yield _lost_branch(repository, view)
-    elif view.target is None:
-        yield Finding(
-            kind="target",
-            what=f"{name}: the branch {task.target}, which it is to be merged into, is gone",
-            why="nobody knows what it changed, or whether it is merged",
-            command=f"git branch {pasted(task.target)} {task.base}",
-        )
+    if view.target is None:
+        yield _lost_target(repository, view)
+
+
+def _lost_target(repository: Repository, view: TaskView) -> Finding:
+    name, task = view.task.name, view.task
+    new = mending.renamed(repository, task.target)
+    return Finding(
+        kind="target",
+        what=f"{name}: the branch {task.target}, which it is to be merged into, is "
+        + (f"{new} now" if new else "gone"),
+        why="nobody knows what it changed, or whether it is merged",
+        command=FIX if new else f"git branch {pasted(task.target)} {task.base}",
+        mend=partial(mending.follow_target, repository, task.target, new) if new else None,
+    )
 
 
 def _lost_branch(repository: Repository, view: TaskView) -> Finding:

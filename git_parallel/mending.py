@@ -103,6 +103,30 @@ def follow_branch(folder: TaskFolder, branch: str) -> None:
     write_record(folder.record, structs.replace(task, branch=branch.removeprefix("refs/heads/")))
 
 
+def renamed(repository: Repository, branch: str) -> str | None:
+    """What a branch that is gone is called now, where its reflog tells that it was renamed (the
+    words are those of git's `branch --move`).
+    """
+    there = repository.branches()
+    seen = {branch}
+    while f"refs/heads/{branch}" not in there:
+        words = f"Branch: renamed refs/heads/{branch} to refs/heads/"
+        asked = ("-F", f"--grep-reflog={words}", "--format=%gs", "-1")
+        told = repository.git.run("log", "-g", "--branches", *asked, ok=(0, 128)).out.strip()
+        branch = told.removeprefix(words)
+        if not told.startswith(words) or branch in seen:
+            return None
+        seen.add(branch)
+    return branch
+
+
+def follow_target(repository: Repository, old: str, new: str) -> None:
+    """Have the tasks that were to be merged into a branch go where it is called otherwise."""
+    for folder, task in repository.store.load_tasks():
+        if task.target == old:
+            folder.write_retarget(new, stands_on=folder.stands_on)
+
+
 def last_commit(repository: Repository, view: TaskView) -> str | None:
     """The commit that a branch was at before it was deleted, as far as anything tells."""
     logs = [view.worktree.admin / "logs" / "HEAD"] if view.worktree else []

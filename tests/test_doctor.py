@@ -84,6 +84,24 @@ def test_what_git_is_in_the_middle_of_is_named_and_nothing_is_done_to_it(
 
 
 @pytest.mark.slow
+def test_tasks_follow_a_target_that_was_renamed(repo: Repo, task: Repo) -> None:
+    repo.start("y", "echo y > y.txt; git add .; git commit -qm y", "parallel/x")
+    for old, new in (("parallel/x", "feature"), ("main", "master"), ("master", "trunk")):
+        repo.git("branch", "--move", old, new)
+    assert "✗ `y` can't be merged: its target parallel/x is gone" in repo.parallel(
+        "merge", "y", ok=1
+    ).stderr  # fmt: skip
+    told = doctor(repo, ok=1)
+    assert "✗ x: the branch main, which it is to be merged into, is trunk now; " in told
+    assert "✗ y: the branch parallel/x, which it is to be merged into, is feature now; " in told
+    doctor(repo, "--fix")
+    assert [repo.task(name)["target"] for name in "xy"] == ["trunk", "feature"]
+    assert doctor(repo) == WELL
+    repo.parallel("merge", "y", "x")
+    assert (repo.path / "y.txt").exists()
+
+
+@pytest.mark.slow
 def test_a_lock_is_left_alone_while_somebody_is_in_the_worktree(repo: Repo, task: Repo) -> None:
     lock = repo.path / ".git" / "worktrees" / "x" / "index.lock"
     lock.touch()

@@ -421,6 +421,22 @@ def test_a_child_follows_a_parent_that_was_amended(repo: Repo) -> None:
     assert subjects(repo, "main..parallel/b") == ["Add b"]
 
 
+@pytest.mark.slow
+def test_a_branch_that_others_go_into_is_not_deleted(repo: Repo) -> None:
+    repo.start("a", add("a"))
+    repo.parallel("start", "e")
+    repo.start("b", add("b"), "parallel/a")
+    repo.start("f", add("f"), "parallel/e")
+    told = repo.parallel("remove", "a", "--delete-branch", ok=1).stderr
+    assert told == (
+        "✗ `a` can't be removed with its branch: b is to be merged into that\n"
+        "↳ git parallel remove a\n"
+    )
+    repo.parallel("remove", "a", "e")
+    repo.parallel("merge", "b", "f")
+    assert subjects(repo, "main..parallel/a") and subjects(repo, "main..parallel/e")
+
+
 # A task that waits for the one that it stands on.
 
 

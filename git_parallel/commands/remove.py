@@ -11,6 +11,7 @@ from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.overview import look
 from git_parallel.repository import Repository, find_repository
 from git_parallel.task_view import TaskView
+from git_parallel.wording import named
 
 
 @click.command("remove")
@@ -54,13 +55,21 @@ def remove(repository: Repository, name: str, *, delete_branch: bool) -> None:
                     hint=f'cd "$(git parallel path {name})" && git status',
                 )
             precious = verdict.precious
+        tasks, branch = repository.store.load_tasks(), view.task.branch
+        children = [task.name for _, task in tasks if task.target == branch]
+        if delete_branch and children:
+            goes = f"{named(children, 3)} is to be merged into that"
+            raise UnsafeError(
+                f"`{name}` can't be removed with its branch: {goes}",
+                hint=f"git parallel remove {name}",
+            )
         entry = trash.move(
             repository,
             view.folder,
             view.task,
             view.worktree,
             tip=view.tip,
-            drop_branch=_drops_branch(view, asked=delete_branch),
+            drop_branch=_drops_branch(view, asked=delete_branch) and not children,
             why=journal.REMOVED,
         )
     _tell(repository, view, entry, precious, rules.cleanup.keep_days)
