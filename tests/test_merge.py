@@ -1,5 +1,6 @@
 """Landing: the strategies, what is refused, and that nothing else moves."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -186,6 +187,19 @@ def test_runs_the_hooks_of_others_when_it_lands(repo: Repo) -> None:
     hook.write_text(hook.read_text().replace("code=0\n", "code=0\ntouch merged\n", 1))
     repo.parallel("merge", "x")
     assert (repo.path / "merged").exists()
+
+
+def test_a_task_that_somebody_else_swept_meanwhile_has_landed(repo: Repo) -> None:
+    repo.start("x", EDIT)
+    repo.start("y", ADD)
+    hook = repo.path / ".git" / "hooks" / "post-merge"
+    hook.write_text("#!/bin/sh\nunset GIT_DIR\ngit parallel cleanup --json > swept\n")
+    done = json.loads(repo.parallel("merge", "x", "y", "--json").stdout)
+    swept = json.loads((repo.path / "swept").read_text())["cleaned"]
+    assert [one["name"] for one in swept] == ["y"]
+    assert [one["name"] for one in done["landed"]] == ["x", "y"]
+    assert done["refused"] == []
+    assert repo.names() == []
 
 
 @pytest.mark.slow
