@@ -4,16 +4,17 @@ Git itself keeps changed files from being overwritten, but it names them in pros
 ignored ones without a word.
 """
 
+import os
 import shlex
 from pathlib import Path
 
-from git_parallel.changes import Change
+from git_parallel.changes import NO_FILE, Change, Entry
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import Git, status_path
 from git_parallel.prepared import Prepared
 from git_parallel.repository import Repository
 from git_parallel.ties import admin_of
-from git_parallel.untracked import aside, in_the_way
+from git_parallel.untracked import SUBMODULE, aside, in_the_way
 from git_parallel.wording import in_line, named, pasted
 from git_parallel.worktree import OPERATIONS, operations_in
 
@@ -94,11 +95,32 @@ def _operation(repository: Repository, place: Path) -> str:
 
 
 def _changed(git: Git, change: Change) -> list[str]:
-    """The tracked paths of a change that have uncommitted changes, staged or not."""
+    """The tracked paths of a change that have uncommitted changes, staged or not, and that git
+    would have to write.
+    """
     status = ("status", "--porcelain=v2", "-z", "-uno", "--no-renames")
     fields = git.fields("--no-optional-locks", *status)
-    changed = set(change.paths)
-    return [path for path in map(status_path, fields) if path in changed]
+    entries = {entry.path: entry for entry in change.entries}
+    known = {status_path(field): field for field in fields}
+    changed = [path for path in known if path in entries]
+    own = [path for path in changed if _is_of_submodule(git, known[path], entries[path], change)]
+    if own and git.run("config", "--type=bool", "submodule.recurse", ok=(0, 1)).out != "true\n":
+        return [path for path in changed if path not in own]
+    return changed
+
+
+def _is_of_submodule(git: Git, field: str, entry: Entry, change: Change) -> bool:
+    """Whether what changed, as `status` tells it, is only in the worktree of a submodule, which may
+    be at another commit than the index says: git leaves that alone, but where files come for it.
+    """
+    _, staged, _, _, mode = field.split(" ", 5)[:5]  # "1 XY sub mH mI …"
+    if staged[0] != "." or mode != SUBMODULE:
+        return False
+    place = git.folder / entry.path
+    if not place.is_dir() or place.is_symlink():
+        return not os.path.lexists(place)
+    stays = entry.new[0] in (SUBMODULE, NO_FILE)
+    return stays and not any(path.startswith(f"{entry.path}/") for path in change.paths)
 
 
 def _hidden(git: Git, change: Change) -> dict[str, str]:

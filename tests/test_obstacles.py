@@ -167,3 +167,61 @@ def test_waits_for_somebody_elses_git(repo: Repo) -> None:
     with subprocess.Popen(["sh", "-c", f"{freed}; rm .git/index.lock"], cwd=repo.path):
         repo.parallel("merge", "x")
     assert (repo.path / "new.txt").exists()
+
+
+@pytest.fixture
+def bumps(repo: Repo, tmp_path: Path) -> tuple[Repo, Repo]:
+    """A repository with a submodule, and this; tasks b1 and b2 have it at a newer commit."""
+    run("git", "init", "--quiet", tmp_path / "sub", cwd=tmp_path)
+    sub = Repo(tmp_path / "sub")
+    commits = [sub.commit("file", f"{number}\n") for number in range(3)]
+    repo.git("submodule", "--quiet", "add", tmp_path / "sub", "s")
+    own = Repo(repo.path / "s")
+    own.git("reset", "--quiet", "--hard", commits[0])
+    repo.git("commit", "--quiet", "-am", "Add it")
+    for name, commit in zip(("b1", "b2"), commits[1:], strict=True):
+        bump = f"git update-index --cacheinfo 160000,{commit},s && echo {name} > {name}.txt"
+        work = f"{bump} && git add {name}.txt && git commit -qm {name}"
+        repo.start(name, work, *(["parallel/b1"] if name == "b2" else []), "--no-bootstrap")
+    return repo, own
+
+
+def in_index(repo: Repo) -> str:
+    return repo.git("ls-files", "-s", "s").split()[1]
+
+
+def test_a_submodule_that_lags_behind_is_not_in_the_way(bumps: tuple[Repo, Repo]) -> None:
+    repo, own = bumps
+    head = own.git("rev-parse", "HEAD")
+    own.write("file", "mine\n")
+    own.write("untracked", "mine\n")
+    repo.parallel("merge", "b1")
+    bumped = in_index(repo)
+    repo.parallel("merge", "b2")
+    assert len({head, bumped, in_index(repo)}) == 3
+    repo.parallel("undo", "--merge", "b2")
+    assert in_index(repo) == bumped
+    assert repo.git("status", "--porcelain") == " M s"
+    assert own.git("rev-parse", "HEAD") == head
+    assert contents(own.path) == {"file": b"mine\n", "untracked": b"mine\n"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("why", ["staged", "recurse", "a file"])
+def test_a_submodule_that_somebody_else_may_mean_is_in_the_way(
+    bumps: tuple[Repo, Repo], why: str
+) -> None:
+    repo, own = bumps
+    own.git("switch", "--quiet", "-c", "mine")
+    own.commit("file", "mine\n")
+    if why == "staged":
+        repo.git("add", "s")
+    elif why == "recurse":
+        repo.git("config", "submodule.recurse", "true")
+    else:
+        own.path.rename(repo.path.parent / "away")
+        own.path.write_text("mine\n")
+    before = everything(repo)
+    told = repo.parallel("merge", "b1", ok=1).stderr
+    assert "would be overwritten: s\n" in told
+    assert everything(repo) == before
