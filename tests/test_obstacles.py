@@ -225,3 +225,17 @@ def test_a_submodule_that_somebody_else_may_mean_is_in_the_way(
     told = repo.parallel("merge", "b1", ok=1).stderr
     assert "would be overwritten: s\n" in told
     assert everything(repo) == before
+
+
+@pytest.mark.slow
+def test_a_file_that_comes_for_a_submodule_takes_nothing_of_it(bumps: tuple[Repo, Repo]) -> None:
+    repo, own = bumps
+    own.write("untracked", "mine\n")
+    repo.start("x", "git rm -qf s; echo new > s; git add . && git commit -qm x", "--no-bootstrap")
+    done = repo.parallel("merge", "x", ok=1)
+    assert "that git does not track would be overwritten: s/" in done.stderr
+    run("sh", "-ec", done.stderr.rpartition("↳ ")[2], cwd=repo.path)
+    repo.parallel("merge", "x")
+    assert (repo.path / "s").read_text() == "new\n"
+    assert (repo.path / "s.mine" / "untracked").read_text() == "mine\n"
+    assert (repo.path / "s.mine" / "file").exists()
