@@ -228,7 +228,7 @@ def _put_back(git: Git, retreat: Retreat) -> None:
     written = state.filed_after - state.filed_before
     neither = state.indexed_before - state.filed_before - written
     begun = {path for path in neither if _is_begun(git, path, state.after[path])}
-    ahead, done = state.indexed_before & written, state.indexed_after & written
+    ahead, done = state.indexed_before & written, state.indexed_after & state.filed_after
     if not begun | ahead | done:
         return
     _refuse_others(git, state, begun | ahead | done)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from git_parallel import records, retreat
 from tests.conftest import Repo, mostly_slow, run
 
 IGNORE = "*.log\nbuild/\n"
@@ -239,3 +240,16 @@ def test_a_file_that_comes_for_a_submodule_takes_nothing_of_it(bumps: tuple[Repo
     assert (repo.path / "s").read_text() == "new\n"
     assert (repo.path / "s.mine" / "untracked").read_text() == "mine\n"
     assert (repo.path / "s.mine" / "file").exists()
+
+
+@pytest.mark.slow
+def test_a_submodule_that_a_killed_merge_moved_goes_back(bumps: tuple[Repo, Repo]) -> None:
+    repo, _ = bumps
+    before, bumped = repo.git("rev-parse", "main", "parallel/b1").split()
+    index = repo.git("ls-files", "-s")
+    way = retreat.Retreat("b1", "b1", "main", bumped, before, landing=True)
+    records.write_record(repo.state / "retreat.json", way)
+    repo.git("read-tree", "-m", "-u", before, bumped)
+    repo.parallel("doctor", "--fix")
+    assert repo.git("ls-files", "-s") == index
+    assert repo.git("status", "--porcelain") == ""
