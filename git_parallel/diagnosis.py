@@ -189,7 +189,7 @@ def _retreat(repository: Repository) -> Iterator[Finding]:
         kind="undo",
         what=begun.told,
         why=f"where {begun.target} is checked out, what it brought may look like changes of yours",
-        command=begun.way_out,
+        command=retreat.way_out(repository, begun),
         mend=partial(unmerge.finish, repository),
     )
 
