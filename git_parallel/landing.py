@@ -26,9 +26,10 @@ from git_parallel.stack import Moved
 from git_parallel.store import LANDING
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
+from git_parallel.ties import admin_of
 from git_parallel.wording import named, pasted
 from git_parallel.workshop import Workshop
-from git_parallel.worktree import content
+from git_parallel.worktree import LOCKS, content, ref_locks
 
 TRIES = 3
 LANDING_WAIT_S = 3600.0
@@ -204,11 +205,35 @@ def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) ->
         with retreat.landing(repository, way):
             _move_worktree(repository, prepared, way, Git(target.worktree, None, **action))
         return
-    try:
-        message = f"merge {view.task.branch}: {prepared.strategy}"
-        repository.git.run("update-ref", "-m", message, target.ref, prepared.result, target.tip)
-    except GitError as error:
-        raise TargetMoved from error
+    _move_ref(repository, prepared, f"merge {view.task.branch}: {prepared.strategy}")
+
+
+def _move_ref(repository: Repository, prepared: Prepared, message: str) -> None:
+    """Fast-forward where the target is checked out nowhere."""
+    target = prepared.target
+    for pause_s in (*PAUSES_S, None):
+        try:
+            repository.git.run("update-ref", "-m", message, target.ref, prepared.result, target.tip)
+        except GitError as error:
+            if not _is_unmoved(repository, target):
+                raise TargetMoved from error
+            if pause_s is None:
+                raise _explained(repository, target, error) from error
+            time.sleep(pause_s)
+            continue
+        return
+
+
+def _explained(repository: Repository, target: Branch, error: GitError) -> GitError:
+    """What git refused, with the way out where a lock is there, which a git that died may have
+    left.
+    """
+    locks = ref_locks(repository.common, [target.ref.removeprefix("refs/heads/")])
+    if place := target.worktree:
+        admin = repository.common if place == repository.main else admin_of(place)
+        locks += [admin / name for name in LOCKS] if admin else []
+    hint = "git parallel doctor" if any(lock.exists() for lock in locks) else error.hint
+    return GitError(error.message, hint, code=error.code)
 
 
 def _is_unmoved(repository: Repository, target: Branch) -> bool:
@@ -237,7 +262,7 @@ def _move_worktree(repository: Repository, prepared: Prepared, way: Retreat, git
             retreat.finish(repository, way)
             obstacles.refuse(repository, prepared)
             if pause_s is None:
-                raise
+                raise _explained(repository, prepared.target, error) from error
             time.sleep(pause_s)
             continue
         if not _names(git.folder, way.ref) or not retreat.has_landed(repository, way):
