@@ -32,6 +32,7 @@ from git_parallel.workshop import Workshop
 from git_parallel.worktree import LOCKS, content, ref_locks
 
 TRIES = 3
+UNKNOWN = "git can't tell whether its worktree is clean"
 LANDING_WAIT_S = 3600.0
 OLD_S = 0.5
 LOG = "landing.log"  # what git printed when it moved the files of a target's worktree
@@ -61,10 +62,17 @@ def refusal(view: TaskView) -> str:
     if view.dirty:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     if view.dirty is None and view.worktree:
-        return "git can't tell whether its worktree is clean"
+        return view.trouble if view.broken else UNKNOWN
     if view.tip == view.task.base or (view.facts and not view.facts.ahead):
         return "it has no commit of its own"
     return ""
+
+
+def _way_out(view: TaskView, reason: str) -> str:
+    """The command that goes on from a refusal, where that is not said in its words."""
+    if view.broken and reason == view.trouble:
+        return "git parallel doctor --fix"
+    return f"git -C {pasted(view.path)} status" if reason == UNKNOWN else ""
 
 
 def _refuse_busy_target(repository: Repository, view: TaskView) -> None:
@@ -97,7 +105,7 @@ def refuse(repository: Repository, view: TaskView, *, allow_breaches: bool) -> N
             hint=f"git parallel merge {name} --allow-breaches",
         )
     if reason := refusal(view):
-        raise UnsafeError(f"`{name}` can't be merged: {reason}")
+        raise UnsafeError(f"`{name}` can't be merged: {reason}", hint=_way_out(view, reason))
     if other := rejected_within(repository, view):
         raise UnsafeError(
             f"`{name}` can't be merged: it has commits of `{other}`, which you rejected",

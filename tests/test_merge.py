@@ -1,6 +1,7 @@
 """Landing: the strategies, what is refused, and that nothing else moves."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -162,6 +163,29 @@ def test_checks_the_combination_before_it_lands(repo: Repo) -> None:
 def test_refuses_what_is_not_finished(repo: Repo, script: str, why: str) -> None:
     repo.start("x", script)
     assert why in repo.parallel("merge", "x", ok=1).stderr
+
+
+def test_says_the_way_out_where_the_worktree_is_gone(repo: Repo) -> None:
+    path = repo.start("x", EDIT)
+    shutil.rmtree(path)
+    told = repo.parallel("merge", "x", ok=1).stderr.splitlines()
+    assert told == [
+        f"✗ `x` can't be merged: its worktree {path} is gone",
+        "↳ git parallel doctor --fix",
+    ]
+    repo.parallel("doctor", "--fix")
+    repo.parallel("merge", "x")
+
+
+@pytest.mark.slow
+def test_says_how_to_see_why_git_can_not_tell(repo: Repo) -> None:
+    path = repo.start("x", EDIT)
+    (repo.path / ".git" / "worktrees" / "x" / "index").write_text("broken")
+    told = repo.parallel("merge", "x", ok=1).stderr
+    assert "can't tell whether its worktree is clean" in told
+    done = run("sh", "-c", told.rpartition("↳ ")[2], cwd=repo.path, ok=128)
+    assert "index" in done.stderr
+    assert path.is_dir()
 
 
 def test_merges_what_a_person_committed(repo: Repo) -> None:
