@@ -74,12 +74,24 @@ def refuse_untracked(git: Git, change: Change) -> None:
         return
     known = set(git.fields("ls-files", "-z"))
     if staged := [path for path in there if path in known]:
-        raise _uncommitted(git, staged, hint=shlex.join(["git", "-C", str(git.folder), "stash"]))
+        raise _uncommitted(git, staged, hint=_unstaged(git, change, staged))
     what = named(there, MOST_NAMED)
     raise UnsafeError(
         f"files in {git.folder} that git does not track would be overwritten: {what}",
         hint=in_line(aside(git.folder, change, there[0])),
     )
+
+
+def _unstaged(git: Git, change: Change, staged: list[str]) -> str:
+    """The command that takes what is new in the index out of the way; git does not stash what it
+    was only told of (`git add -N`).
+    """
+    promised = set(git.fields("diff-files", "--name-only", "--diff-filter=A", "-z"))
+    here = ["git", "-C", str(git.folder)]
+    if path := next((path for path in staged if path in promised), ""):
+        forgotten = shlex.join([*here, "reset", "--quiet", "--", path])
+        return in_line(f"{forgotten} && {aside(git.folder, change, path)}")
+    return shlex.join([*here, "stash"])
 
 
 def _uncommitted(git: Git, paths: list[str], *, hint: str) -> UnsafeError:

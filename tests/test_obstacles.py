@@ -89,6 +89,11 @@ WAYS = {
         ["n.mine", "n.mine2"],
     ),
     "a name with a quote": ('echo new > "it\'s"', 'echo mine > "it\'s"', ["it's.mine"]),
+    "promised to the index": (
+        "mkdir n; echo new > n/f",
+        "mkdir n; echo mine > n/f; git add -N n/f",
+        ["n/f.mine"],
+    ),
     "new in the index": ("echo new > n", "echo mine > n; git add n", []),
     "assumed to be unchanged": (
         "echo new > readme.txt",
