@@ -20,6 +20,7 @@ from git_parallel.worktree import OPERATIONS, operations_in
 
 MOST_NAMED = 5
 SKIPPED = "S"  # git-ls-files(1), `-v`: lower-case letters are for assume-unchanged
+PATTERNS = frozenset("*?[\\:")  # what makes a path match others (gitglossary(7), "pathspec")
 RESTING = frozenset(
     OPERATIONS[name]
     for name in ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
@@ -60,7 +61,7 @@ def refuse_changes(git: Git, change: Change) -> None:
     the worktree that git runs in.
     """
     if changed := _changed(git, change):
-        raise _uncommitted(git, changed, hint=shlex.join(["git", "-C", str(git.folder), "stash"]))
+        raise _uncommitted(git, changed, hint=_stash(git))
     if hidden := _hidden(git, change):
         path, flag = next(iter(hidden.items()))
         shown = "--no-skip-worktree" if flag == SKIPPED else "--no-assume-unchanged"
@@ -83,15 +84,29 @@ def refuse_untracked(git: Git, change: Change) -> None:
 
 
 def _unstaged(git: Git, change: Change, staged: list[str]) -> str:
-    """The command that takes what is new in the index out of the way; git does not stash what it
-    was only told of (`git add -N`).
-    """
-    promised = set(git.fields("diff-files", "--name-only", "--diff-filter=A", "-z"))
-    here = ["git", "-C", str(git.folder)]
+    """The command that takes what is new in the index out of the way."""
+    promised = _promised(git)
     if path := next((path for path in staged if path in promised), ""):
-        forgotten = shlex.join([*here, "reset", "--quiet", "--", path])
-        return in_line(f"{forgotten} && {aside(git.folder, change, path)}")
-    return shlex.join([*here, "stash"])
+        return in_line(f"{_forgotten(git, [path])} && {aside(git.folder, change, path)}")
+    return _stash(git)
+
+
+def _stash(git: Git) -> str:
+    """The command that puts changes away: git stashes nothing while there are promised files."""
+    stash = shlex.join(["git", "-C", str(git.folder), "stash"])
+    promised = _promised(git)
+    return in_line(f"{_forgotten(git, promised)} && {stash}") if promised else stash
+
+
+def _promised(git: Git) -> list[str]:
+    """The files that the index was only told of (`git add -N`)."""
+    return git.fields("diff-files", "--name-only", "--diff-filter=A", "-z")
+
+
+def _forgotten(git: Git, paths: list[str]) -> str:
+    """The command that has the index forget what it was told of; the files stay."""
+    exact = ["--literal-pathspecs"] if any(set(path) & PATTERNS for path in paths) else []
+    return shlex.join(["git", "-C", str(git.folder), *exact, "reset", "--quiet", "--", *paths])
 
 
 def _uncommitted(git: Git, paths: list[str], *, hint: str) -> UnsafeError:

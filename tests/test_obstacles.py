@@ -94,6 +94,16 @@ WAYS = {
         "mkdir n; echo mine > n/f; git add -N n/f",
         ["n/f.mine"],
     ),
+    "promised under a name like a pattern": (
+        "echo new > '*'",
+        "echo mine > '*'; git add -N '*'",
+        ["*.mine"],
+    ),
+    "beside what was promised": (
+        "echo new > readme.txt",
+        "echo mine > readme.txt; echo p > p; git add -N p",
+        [],
+    ),
     "new in the index": ("echo new > n", "echo mine > n; git add n", []),
     "assumed to be unchanged": (
         "echo new > readme.txt",
