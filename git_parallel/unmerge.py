@@ -60,12 +60,7 @@ def take_back(repository: Repository, name: str, *, waiting: Callable[[str], Non
 def _take_back(repository: Repository, name: str) -> Undone:
     with _alone(repository):
         begun, done = retreat.begun(repository), _finish(repository)
-        if (
-            done
-            and not done.landing
-            and begun
-            and (same_name(begun.name, name) or name in (begun.slug, begun.entry))
-        ):
+        if done and begun and (same_name(begun.name, name) or name in (begun.slug, begun.entry)):
             return done
         merge = _find(repository, name)
         target, before = _target(repository, merge)

@@ -136,7 +136,7 @@ def kill_all(repo: Repo, merge: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["merge", "doctor"])
+@pytest.mark.parametrize("way", ["merge", "doctor", "undo"])
 @pytest.mark.parametrize("cut", [False, True])
 def test_what_was_killed_is_told_and_taken_back(
     merging: tuple[Repo, subprocess.Popen[bytes]], way: str, cut: bool
@@ -151,8 +151,10 @@ def test_what_was_killed_is_told_and_taken_back(
     assert repo.parallel("list").stderr.startswith(words)
     assert "the merge of x into main was interrupted" in repo.parallel("doctor", ok=1).stdout
     repo.git("config", "filter.slow.smudge", "cat")
-    if way == "doctor":
-        repo.parallel("doctor", "--fix")
+    if way != "merge":
+        way_back = ("doctor", "--fix") if way == "doctor" else ("undo", "--merge", "x")
+        told = repo.parallel(*way_back).stderr
+        assert (TAKEN_BACK in told) == (way == "undo")
         assert repo.git("status", "--porcelain") == "?? mine.txt"
         assert not is_landed(repo)
     told = repo.parallel("merge", "x", "--strategy", "ff").stderr
