@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from git_parallel import emptying, forge, journal, safety, scratch, temporary, trash
 from git_parallel.draft import BRANCH_PREFIX
-from git_parallel.errors import ParallelError, UnsafeError
+from git_parallel.errors import NoSuchTaskError, ParallelError, UnsafeError
 from git_parallel.evidence import Evidence
 from git_parallel.overview import Overview, look
 from git_parallel.repository import Repository
@@ -58,7 +58,7 @@ def sweep(
     overview: Overview | None = None,
     only: Sequence[str] | None = None,
 ) -> Swept:
-    """Move every task away that is merged and safe to move, or those of `only`.
+    """Move every task away that is merged and safe to move, or those of `only` that are there yet.
 
     `asked`: a person wants it now, whatever `cleanup.automatic` says. `dry_run` moves nothing and
     tells what would happen. Raises ParallelError where the repository can't be read.
@@ -68,7 +68,7 @@ def sweep(
     rules = repository.configuration().config
     recovered = () if dry_run else recover(repository)
     if only is not None:
-        overview = look(repository, only, files=False)
+        overview = _look_at(repository, only)
     overview = overview or _look_also_at_forges(repository, asked=asked)
     swept = Swept()
     if asked or rules.cleanup.automatic:
@@ -95,6 +95,15 @@ def _clean_all(
             cleaned.append(Cleaned(view.task.name, view.evidence, stays))
     kept += [Kept(damaged.name, damaged.reason) for damaged in overview.damaged]
     return Swept(tuple(cleaned), tuple(kept), moved=tuple(moved))
+
+
+def _look_at(repository: Repository, names: Sequence[str]) -> Overview:
+    """What tasks are in, without those that another sweep has taken meanwhile."""
+    while True:
+        try:
+            return look(repository, names, files=False)
+        except NoSuchTaskError as error:
+            names = [name for name in names if name != error.name]
 
 
 def _look_also_at_forges(repository: Repository, *, asked: bool) -> Overview:

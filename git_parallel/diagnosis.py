@@ -15,12 +15,12 @@ from git_parallel.relocation import shown
 from git_parallel.repository import Repository
 from git_parallel.task_folder import TaskFolder
 from git_parallel.wording import pasted
+from git_parallel.worktree import LOCKS, ref_locks
 
 STALE_S = 60.0
 GIB = 1 << 30
 LARGE = GIB  # of a trash, in bytes
 MOST_COUNTED = 50_000  # files; they take a quarter of a second
-LOCKS = ("index.lock", "HEAD.lock")
 
 
 def findings(repository: Repository) -> list[Finding]:
@@ -32,7 +32,7 @@ def findings(repository: Repository) -> list[Finding]:
     for view in look(repository, files=False).tasks:
         if view.task.slug not in half_moved:  # else what is missing lies in the trash
             found += breakage.of_task(repository, view)
-    for part in (_trash, _damaged, _unsaid, _git_locks, _retreat, _scratch, _hooks):
+    for part in (_trash, _damaged, _unsaid, _git_locks, _ref_locks, _retreat, _scratch, _hooks):
         found += part(repository)
     return found
 
@@ -189,7 +189,7 @@ def _retreat(repository: Repository) -> Iterator[Finding]:
         kind="undo",
         what=begun.told,
         why=f"where {begun.target} is checked out, what it brought may look like changes of yours",
-        command=begun.way_out,
+        command=retreat.way_out(repository, begun),
         mend=partial(unmerge.finish, repository),
     )
 
@@ -204,13 +204,40 @@ def _git_locks(repository: Repository) -> Iterator[Finding]:
         if not stale or tree.inside(admin) or tree.inside(path, spare=tree.ancestors()):
             continue
         for lock in stale:
-            yield Finding(
-                kind="lock",
-                what=f"{lock} was left by a git that died",
-                why=f"git refuses to change anything in {path}",
-                command=f"rm {pasted(lock)}",
-                mend=partial(mending.put_aside, repository, lock),
-            )
+            yield _left_lock(repository, lock, f"git refuses to change anything in {path}")
+
+
+def _ref_locks(repository: Repository) -> Iterator[Finding]:
+    """The same for the branches of tasks and their targets, which git changes from anywhere."""
+    tasks = [task for _, task in repository.store.load_tasks()]
+    branches = sorted({name for task in tasks for name in (task.branch, task.target)})
+    stale = [lock for lock in ref_locks(repository.common, branches) if _is_stale(lock)]
+    if not stale or any(map(tree.inside, stale)) or _git_is_at_work(repository):
+        return
+    for lock in stale:
+        ref = str(lock.relative_to(repository.common)).removesuffix(".lock")
+        what = ref.removeprefix("refs/heads/")
+        refused = f"move {what}" if what != ref else "drop a branch"
+        yield _left_lock(repository, lock, f"git refuses to {refused}")
+
+
+def _git_is_at_work(repository: Repository) -> bool:
+    """Whether a git works in one of the worktrees, or on the git dir."""
+    spare = tree.ancestors()
+    places = [repository.common, *(worktree.path for worktree in repository.worktrees())]
+    places += [repository.main] if repository.main else []
+    found = (name for place in places for name in tree.inside(place, spare=spare))
+    return any(name.split(" ")[0] == "git" for name in found)
+
+
+def _left_lock(repository: Repository, lock: Path, why: str) -> Finding:
+    return Finding(
+        kind="lock",
+        what=f"{lock} was left by a git that died",
+        why=why,
+        command=f"rm {pasted(lock)}",
+        mend=partial(mending.put_aside, repository, lock),
+    )
 
 
 def _is_stale(lock: Path) -> bool:

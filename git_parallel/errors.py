@@ -23,6 +23,14 @@ class UsageError(ParallelError):
     exit_code = EXIT_USAGE
 
 
+class NoSuchTaskError(ParallelError):
+    """No task has that `name`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no task `{name}`", hint="git parallel list")
+        self.name = name
+
+
 class UnsafeError(ParallelError):
     """Going on could lose somebody's work, so nothing was done."""
 

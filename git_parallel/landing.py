@@ -26,11 +26,13 @@ from git_parallel.stack import Moved
 from git_parallel.store import LANDING
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
+from git_parallel.ties import admin_of
 from git_parallel.wording import named, pasted
 from git_parallel.workshop import Workshop
-from git_parallel.worktree import content
+from git_parallel.worktree import LOCKS, content, ref_locks
 
 TRIES = 3
+UNKNOWN = "git can't tell whether its worktree is clean"
 LANDING_WAIT_S = 3600.0
 OLD_S = 0.5
 LOG = "landing.log"  # what git printed when it moved the files of a target's worktree
@@ -60,10 +62,17 @@ def refusal(view: TaskView) -> str:
     if view.dirty:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     if view.dirty is None and view.worktree:
-        return "git can't tell whether its worktree is clean"
+        return view.trouble if view.broken else UNKNOWN
     if view.tip == view.task.base or (view.facts and not view.facts.ahead):
         return "it has no commit of its own"
     return ""
+
+
+def _way_out(view: TaskView, reason: str) -> str:
+    """The command that goes on from a refusal, where that is not said in its words."""
+    if view.broken and reason == view.trouble:
+        return "git parallel doctor --fix"
+    return f"git -C {pasted(view.path)} status" if reason == UNKNOWN else ""
 
 
 def _refuse_busy_target(repository: Repository, view: TaskView) -> None:
@@ -96,7 +105,7 @@ def refuse(repository: Repository, view: TaskView, *, allow_breaches: bool) -> N
             hint=f"git parallel merge {name} --allow-breaches",
         )
     if reason := refusal(view):
-        raise UnsafeError(f"`{name}` can't be merged: {reason}")
+        raise UnsafeError(f"`{name}` can't be merged: {reason}", hint=_way_out(view, reason))
     if other := rejected_within(repository, view):
         raise UnsafeError(
             f"`{name}` can't be merged: it has commits of `{other}`, which you rejected",
@@ -204,11 +213,35 @@ def _fast_forward(repository: Repository, view: TaskView, prepared: Prepared) ->
         with retreat.landing(repository, way):
             _move_worktree(repository, prepared, way, Git(target.worktree, None, **action))
         return
-    try:
-        message = f"merge {view.task.branch}: {prepared.strategy}"
-        repository.git.run("update-ref", "-m", message, target.ref, prepared.result, target.tip)
-    except GitError as error:
-        raise TargetMoved from error
+    _move_ref(repository, prepared, f"merge {view.task.branch}: {prepared.strategy}")
+
+
+def _move_ref(repository: Repository, prepared: Prepared, message: str) -> None:
+    """Fast-forward where the target is checked out nowhere."""
+    target = prepared.target
+    for pause_s in (*PAUSES_S, None):
+        try:
+            repository.git.run("update-ref", "-m", message, target.ref, prepared.result, target.tip)
+        except GitError as error:
+            if not _is_unmoved(repository, target):
+                raise TargetMoved from error
+            if pause_s is None:
+                raise _explained(repository, target, error) from error
+            time.sleep(pause_s)
+            continue
+        return
+
+
+def _explained(repository: Repository, target: Branch, error: GitError) -> GitError:
+    """What git refused, with the way out where a lock is there, which a git that died may have
+    left.
+    """
+    locks = ref_locks(repository.common, [target.ref.removeprefix("refs/heads/")])
+    if place := target.worktree:
+        admin = repository.common if place == repository.main else admin_of(place)
+        locks += [admin / name for name in LOCKS] if admin else []
+    hint = "git parallel doctor" if any(lock.exists() for lock in locks) else error.hint
+    return GitError(error.message, hint, code=error.code)
 
 
 def _is_unmoved(repository: Repository, target: Branch) -> bool:
@@ -237,7 +270,7 @@ def _move_worktree(repository: Repository, prepared: Prepared, way: Retreat, git
             retreat.finish(repository, way)
             obstacles.refuse(repository, prepared)
             if pause_s is None:
-                raise
+                raise _explained(repository, prepared.target, error) from error
             time.sleep(pause_s)
             continue
         if not _names(git.folder, way.ref) or not retreat.has_landed(repository, way):

@@ -4,21 +4,23 @@ Git itself keeps changed files from being overwritten, but it names them in pros
 ignored ones without a word.
 """
 
+import os
 import shlex
 from pathlib import Path
 
-from git_parallel.changes import Change
+from git_parallel.changes import NO_FILE, Change, Entry
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import Git, status_path
 from git_parallel.prepared import Prepared
 from git_parallel.repository import Repository
 from git_parallel.ties import admin_of
-from git_parallel.untracked import aside, in_the_way
+from git_parallel.untracked import SUBMODULE, aside, in_the_way
 from git_parallel.wording import in_line, named, pasted
 from git_parallel.worktree import OPERATIONS, operations_in
 
 MOST_NAMED = 5
 SKIPPED = "S"  # git-ls-files(1), `-v`: lower-case letters are for assume-unchanged
+PATTERNS = frozenset("*?[\\:")  # what makes a path match others (gitglossary(7), "pathspec")
 RESTING = frozenset(
     OPERATIONS[name]
     for name in ("rebase-merge", "rebase-apply", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD")
@@ -59,7 +61,7 @@ def refuse_changes(git: Git, change: Change) -> None:
     the worktree that git runs in.
     """
     if changed := _changed(git, change):
-        raise _uncommitted(git, changed, hint=shlex.join(["git", "-C", str(git.folder), "stash"]))
+        raise _uncommitted(git, changed, hint=_stash(git))
     if hidden := _hidden(git, change):
         path, flag = next(iter(hidden.items()))
         shown = "--no-skip-worktree" if flag == SKIPPED else "--no-assume-unchanged"
@@ -73,12 +75,38 @@ def refuse_untracked(git: Git, change: Change) -> None:
         return
     known = set(git.fields("ls-files", "-z"))
     if staged := [path for path in there if path in known]:
-        raise _uncommitted(git, staged, hint=shlex.join(["git", "-C", str(git.folder), "stash"]))
+        raise _uncommitted(git, staged, hint=_unstaged(git, change, staged))
     what = named(there, MOST_NAMED)
     raise UnsafeError(
         f"files in {git.folder} that git does not track would be overwritten: {what}",
         hint=in_line(aside(git.folder, change, there[0])),
     )
+
+
+def _unstaged(git: Git, change: Change, staged: list[str]) -> str:
+    """The command that takes what is new in the index out of the way."""
+    promised = _promised(git)
+    if path := next((path for path in staged if path in promised), ""):
+        return in_line(f"{_forgotten(git, [path])} && {aside(git.folder, change, path)}")
+    return _stash(git)
+
+
+def _stash(git: Git) -> str:
+    """The command that puts changes away: git stashes nothing while there are promised files."""
+    stash = shlex.join(["git", "-C", str(git.folder), "stash"])
+    promised = _promised(git)
+    return in_line(f"{_forgotten(git, promised)} && {stash}") if promised else stash
+
+
+def _promised(git: Git) -> list[str]:
+    """The files that the index was only told of (`git add -N`)."""
+    return git.fields("diff-files", "--name-only", "--diff-filter=A", "-z")
+
+
+def _forgotten(git: Git, paths: list[str]) -> str:
+    """The command that has the index forget what it was told of; the files stay."""
+    exact = ["--literal-pathspecs"] if any(set(path) & PATTERNS for path in paths) else []
+    return shlex.join(["git", "-C", str(git.folder), *exact, "reset", "--quiet", "--", *paths])
 
 
 def _uncommitted(git: Git, paths: list[str], *, hint: str) -> UnsafeError:
@@ -94,11 +122,32 @@ def _operation(repository: Repository, place: Path) -> str:
 
 
 def _changed(git: Git, change: Change) -> list[str]:
-    """The tracked paths of a change that have uncommitted changes, staged or not."""
+    """The tracked paths of a change that have uncommitted changes, staged or not, and that git
+    would have to write.
+    """
     status = ("status", "--porcelain=v2", "-z", "-uno", "--no-renames")
     fields = git.fields("--no-optional-locks", *status)
-    changed = set(change.paths)
-    return [path for path in map(status_path, fields) if path in changed]
+    entries = {entry.path: entry for entry in change.entries}
+    known = {status_path(field): field for field in fields}
+    changed = [path for path in known if path in entries]
+    own = [path for path in changed if _is_of_submodule(git, known[path], entries[path], change)]
+    if own and git.run("config", "--type=bool", "submodule.recurse", ok=(0, 1)).out != "true\n":
+        return [path for path in changed if path not in own]
+    return changed
+
+
+def _is_of_submodule(git: Git, field: str, entry: Entry, change: Change) -> bool:
+    """Whether what changed, as `status` tells it, is only in the worktree of a submodule, which may
+    be at another commit than the index says: git leaves that alone, but where files come for it.
+    """
+    _, staged, _, _, mode = field.split(" ", 5)[:5]  # "1 XY sub mH mI …"
+    if staged[0] != "." or mode != SUBMODULE:
+        return False
+    place = git.folder / entry.path
+    if not place.is_dir() or place.is_symlink():
+        return not os.path.lexists(place)
+    stays = entry.new[0] in (SUBMODULE, NO_FILE)
+    return stays and not any(path.startswith(f"{entry.path}/") for path in change.paths)
 
 
 def _hidden(git: Git, change: Change) -> dict[str, str]:

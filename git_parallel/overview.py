@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from git_parallel import early
-from git_parallel.errors import GitError, ParallelError
+from git_parallel.errors import GitError, NoSuchTaskError, ParallelError
 from git_parallel.facts import REMOTES, find_facts
 from git_parallel.repository import Branch, Repository
 from git_parallel.task import (
@@ -53,9 +53,9 @@ def find_task(tasks: Sequence[TaskView], name: str) -> TaskView:
     raise no_such_task(name)
 
 
-def no_such_task(name: str) -> ParallelError:
+def no_such_task(name: str) -> NoSuchTaskError:
     """The error for a name that no task has."""
-    return ParallelError(f"there is no task `{name}`", hint="git parallel list")
+    return NoSuchTaskError(name)
 
 
 def find_folder(repository: Repository, name: str) -> tuple[TaskFolder, Task]:

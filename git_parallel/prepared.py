@@ -207,19 +207,24 @@ def _has_attributes(bench: Bench) -> bool:
 
 def _merge_options(bench: Bench) -> tuple[str, ...]:
     """The target's own `branch.<name>.mergeOptions` (git-merge(1)), which git on no branch would
-    not find.
+    not find; raises ParallelError where it can't be split into words.
     """
-    return tuple(shlex.split(bench.shop.settings.get(_options_key(bench), "")))
+    key = f"branch.{bench.view.task.target}.mergeoptions"
+    if key.lower() not in bench.shop.settings:
+        return ()
+    # Git tells names of branches in settings apart by case (git-config(1), "Syntax").
+    told = bench.repository.git.run("config", "--get", key, ok=(0, 1)).out
+    try:
+        return tuple(shlex.split(told))
+    except ValueError as error:
+        shown = f"git config --show-origin --get-all {pasted(key)}"
+        raise ParallelError(f"bad {key}: {error}", hint=f"{shown}\ngit config --edit") from error
 
 
 def _verifies(bench: Bench) -> bool:
     """Whether git verifies signatures where it merges."""
     told = [word for word in _merge_options(bench) if word.endswith("verify-signatures")]
     return not told[-1].startswith("--no-") if told else _is_set(bench, VERIFY)
-
-
-def _options_key(bench: Bench) -> str:
-    return f"branch.{bench.view.task.target}.mergeoptions".lower()
 
 
 def _plain_tree(bench: Bench, ours: str, theirs: str) -> str:

@@ -52,11 +52,6 @@ class Retreat(Struct, frozen=True, forbid_unknown_fields=True):
         return f"{what} {self.name} into {self.target} was interrupted"
 
     @property
-    def way_out(self) -> str:
-        """The command that goes on from there."""
-        return f"git parallel {'merge' if self.landing else 'undo --merge'} {self.name}"
-
-    @property
     def ref(self) -> str:
         """The full name of the target."""
         return f"refs/heads/{self.target}"
@@ -75,6 +70,14 @@ def interrupted(repository: Repository) -> Retreat | None:
     if found and found.landing and has_landed(repository, found):
         return None
     return found
+
+
+def way_out(repository: Repository, killed: Retreat) -> str:
+    """The command that goes on from what was killed."""
+    if not killed.landing:
+        return f"git parallel undo --merge {killed.name}"
+    there = repository.store.folder(killed.slug).record.exists()
+    return f"git parallel merge {killed.name}" if there else "git parallel doctor --fix"
 
 
 @contextlib.contextmanager
@@ -228,7 +231,7 @@ def _put_back(git: Git, retreat: Retreat) -> None:
     written = state.filed_after - state.filed_before
     neither = state.indexed_before - state.filed_before - written
     begun = {path for path in neither if _is_begun(git, path, state.after[path])}
-    ahead, done = state.indexed_before & written, state.indexed_after & written
+    ahead, done = state.indexed_before & written, state.indexed_after & state.filed_after
     if not begun | ahead | done:
         return
     _refuse_others(git, state, begun | ahead | done)

@@ -22,7 +22,7 @@ from git_parallel.schema import Regenerable
 from git_parallel.task import Task
 from git_parallel.task_folder import TaskFolder
 from git_parallel.wording import named
-from git_parallel.worktree import Worktree, operations_in
+from git_parallel.worktree import LOCKS, Worktree, operations_in
 
 STILL_S = 60.0  # a file changed this recently may have a person behind it
 NAMED = 3
@@ -154,7 +154,7 @@ def _activity(subject: Subject) -> Iterator[str]:
 
 
 def _git_locks(worktree: Worktree) -> Iterator[Path]:
-    locks = (worktree.admin / name for name in ("index.lock", "HEAD.lock"))
+    locks = (worktree.admin / name for name in LOCKS)
     return (lock for lock in locks if lock.exists())
 
 

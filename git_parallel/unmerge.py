@@ -36,7 +36,7 @@ class Merge(Struct, frozen=True):
 
 class Undone(Struct, frozen=True):
     """A merge that was taken back: its task, the target, where that and the task are now, and the
-    tasks that had taken it in.
+    tasks that had taken it in. One that was killed while it was `landing` has not been merged.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Undone(Struct, frozen=True):
     commit: str
     path: Path | None
     moved: tuple[Moved, ...] = ()
+    landing: bool = False
 
 
 def take_back(repository: Repository, name: str, *, waiting: Callable[[str], None]) -> Undone:
@@ -75,8 +76,8 @@ def _take_back(repository: Repository, name: str) -> Undone:
 def finish(
     repository: Repository, *, waiting: Callable[[str], None] = lambda _: None
 ) -> Undone | None:
-    """Finish a merge's way back that was killed; None where there is none, or nothing had moved.
-    Raises ParallelError, with nothing changed, where it can't be.
+    """Finish a merge's way back that was killed, or go back from a merge that was; None where there
+    is nothing to take back. Raises ParallelError, with nothing changed, where it can't be.
     """
     if retreat.begun(repository) is None:
         return None
@@ -99,6 +100,8 @@ def _finish(repository: Repository) -> Undone | None:
     if retreat.finish(repository, begun):
         return _bring_back(repository, begun)
     retreat.end(repository)
+    if begun.landing and not retreat.has_landed(repository, begun):
+        return Undone(begun.name, begun.target, begun.before, None, landing=True)
     return None
 
 

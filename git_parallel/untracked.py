@@ -15,16 +15,19 @@ SUBMODULE = "160000"
 
 def in_the_way(place: Path, change: Change) -> Iterator[str]:
     """The files below a folder that a change would overwrite or remove: what stands, untracked or
-    ignored, where it adds a file or needs a folder.
+    ignored, where it adds a file or needs a folder; all of a submodule, where it comes for that.
     """
     removed = {entry.path for entry in change.entries if entry.new[0] == NO_FILE}
     # A file system that folds case shows a file that is renamed only in case as being there.
     folded = {path.casefold() for path in removed}
     seen: set[Path] = set()
     for entry in change.entries:
+        path = Path(entry.path)
+        if entry.old[0] == SUBMODULE and entry.new[0] not in (SUBMODULE, NO_FILE):
+            yield from _files(place, path)  # git removes it without a look (2.39)
+            continue
         if entry.old[0] != NO_FILE or entry.new[0] == NO_FILE:
             continue
-        path = Path(entry.path)
         for above in reversed(path.parents[:-1]):
             if above not in seen and _is_file(place / above) and str(above) not in removed:
                 yield str(above)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,6 +24,7 @@ OPERATIONS = {
     "SQUASH_MSG": "a squash",
     "MERGE_AUTOSTASH": "an autostash",
 }
+LOCKS = ("index.lock", "HEAD.lock")  # in an admin folder, while git changes what lies beside them
 # What git writes into a reflog when it makes a commit (GIT_REFLOG_ACTION in git(1)), not when a
 # ref or a HEAD moves to one that exists.
 MADE_HERE = re.compile(
@@ -78,6 +80,14 @@ def operations_in(git_dir: Path) -> list[str]:
     except OSError:
         return []
     return [what for name, what in OPERATIONS.items() if name in names]
+
+
+def ref_locks(common: Path, branches: Iterable[str]) -> list[Path]:
+    """The files that are there while git changes one of these branches, or drops any; where git
+    died, they stay, and it refuses to.
+    """
+    heads = common / "refs" / "heads"
+    return [common / "packed-refs.lock", *(heads / f"{branch}.lock" for branch in branches)]
 
 
 def reflog(log: Path) -> list[tuple[str, str]]:

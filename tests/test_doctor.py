@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -112,6 +113,55 @@ def test_a_lock_is_left_alone_while_somebody_is_in_the_worktree(repo: Repo, task
     assert doctor(repo, "--fix") == WELL
     assert lock.exists()
     repo.parallel("stop", "y")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["", "elsewhere"])
+def test_a_lock_of_a_branch_is_told_where_it_holds_up_a_merge_and_put_aside(
+    repo: Repo, task: Repo, place: str
+) -> None:
+    if place:
+        repo.git("switch", "--quiet", "-c", place)
+    lock = repo.path / ".git" / "refs" / "heads" / "main.lock"
+    lock.touch()
+    before = repo.git("rev-parse", "main")
+    told = repo.parallel("merge", "x", ok=1).stderr
+    assert "cannot lock ref" in told
+    assert told.endswith("\n↳ git parallel doctor\n")
+    assert (repo.git("rev-parse", "main"), repo.git("status", "--porcelain")) == (before, "")
+    assert doctor(repo) == WELL  # it may be at work
+    age(lock)
+    hold = "touch $HOME/in; until test -e $HOME/go; do sleep 0.05; done"
+    repo.parallel("start", "y", "--", "sh", "-c", hold)
+    until((Path(os.environ["HOME"]) / "in").exists)
+    name = "TMP/my répo/.git/refs/heads/main.lock"
+    assert doctor(repo, ok=1) == (
+        f"✗ {name} was left by a git that died; git refuses to move main\n↳ rm '{name}'\n"
+    )
+    assert doctor(repo, "--fix") == f"✓ {name} was left by a git that died: mended\n"
+    repo.parallel("stop", "y")
+    repo.parallel("merge", "x")
+    assert repo.git("rev-parse", "main") != before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["packed-refs", "refs/heads/parallel/x"])
+def test_a_lock_of_refs_is_left_alone_while_a_git_is_at_work(
+    repo: Repo, task: Repo, name: str
+) -> None:
+    lock = repo.path / ".git" / f"{name}.lock"
+    lock.touch()
+    age(lock)
+    waits = "!touch $HOME/in; until test -e $HOME/go; do sleep 0.05; done"
+    words = ("git", "-c", f"alias.wait={waits}", "wait")
+    home = Path(os.environ["HOME"])
+    with subprocess.Popen(words, cwd=task.path, start_new_session=True):
+        until((home / "in").exists)
+        assert doctor(repo, "--fix") == WELL
+        (home / "go").touch()
+    assert lock.exists()
+    assert f"{name}.lock was left by a git that died: mended" in doctor(repo, "--fix")
+    assert not lock.exists()
 
 
 @pytest.mark.slow

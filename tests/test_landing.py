@@ -82,6 +82,9 @@ def test_does_not_move_what_is_checked_out_where_nobody_can_look(repo: Repo) -> 
     assert run("git", "status", "--porcelain", cwd=place).stdout == ""
 
 
+TAKEN_BACK = "✓ the merge of x into main was interrupted, and is taken back"
+
+
 def is_landed(repo: Repo) -> bool:
     return repo.git("rev-parse", "main") == repo.git("rev-parse", "parallel/x")
 
@@ -133,7 +136,7 @@ def kill_all(repo: Repo, merge: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["merge", "doctor"])
+@pytest.mark.parametrize("way", ["merge", "doctor", "undo"])
 @pytest.mark.parametrize("cut", [False, True])
 def test_what_was_killed_is_told_and_taken_back(
     merging: tuple[Repo, subprocess.Popen[bytes]], way: str, cut: bool
@@ -148,14 +151,37 @@ def test_what_was_killed_is_told_and_taken_back(
     assert repo.parallel("list").stderr.startswith(words)
     assert "the merge of x into main was interrupted" in repo.parallel("doctor", ok=1).stdout
     repo.git("config", "filter.slow.smudge", "cat")
-    if way == "doctor":
-        repo.parallel("doctor", "--fix")
+    if way != "merge":
+        way_back = ("doctor", "--fix") if way == "doctor" else ("undo", "--merge", "x")
+        told = repo.parallel(*way_back).stderr
+        assert (TAKEN_BACK in told) == (way == "undo")
         assert repo.git("status", "--porcelain") == "?? mine.txt"
         assert not is_landed(repo)
-    repo.parallel("merge", "x", "--strategy", "ff")
+    told = repo.parallel("merge", "x", "--strategy", "ff").stderr
+    assert (TAKEN_BACK in told) == (way == "merge")
     assert repo.git("status", "--porcelain") == "?? mine.txt"
     assert repo.git("show", "main:zoo") == "new"
     assert repo.json("doctor")["findings"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["merge", "doctor"])
+def test_what_was_killed_is_taken_back_also_where_the_task_is_gone(
+    merging: tuple[Repo, subprocess.Popen[bytes]], way: str
+) -> None:
+    repo, merge = merging
+    kill_all(repo, merge)
+    repo.parallel("remove", "x")
+    words = "▲ the merge of x into main was interrupted ↳ git parallel doctor --fix\n"
+    assert repo.parallel("list").stderr.startswith(words)
+    assert repo.json("doctor", ok=1)["findings"][0]["command"] == "git parallel doctor --fix"
+    if way == "merge":
+        told = repo.parallel("merge", "x", ok=1).stderr.splitlines()
+        assert told[:2] == [TAKEN_BACK, "✗ there is no task `x`"]
+    else:
+        repo.parallel("doctor", "--fix")
+    assert repo.git("status", "--porcelain") == ""
+    assert "interrupted" not in repo.parallel("list").stderr
 
 
 @pytest.mark.slow

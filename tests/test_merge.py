@@ -1,5 +1,7 @@
 """Landing: the strategies, what is refused, and that nothing else moves."""
 
+import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -163,6 +165,29 @@ def test_refuses_what_is_not_finished(repo: Repo, script: str, why: str) -> None
     assert why in repo.parallel("merge", "x", ok=1).stderr
 
 
+def test_says_the_way_out_where_the_worktree_is_gone(repo: Repo) -> None:
+    path = repo.start("x", EDIT)
+    shutil.rmtree(path)
+    told = repo.parallel("merge", "x", ok=1).stderr.splitlines()
+    assert told == [
+        f"✗ `x` can't be merged: its worktree {path} is gone",
+        "↳ git parallel doctor --fix",
+    ]
+    repo.parallel("doctor", "--fix")
+    repo.parallel("merge", "x")
+
+
+@pytest.mark.slow
+def test_says_how_to_see_why_git_can_not_tell(repo: Repo) -> None:
+    path = repo.start("x", EDIT)
+    (repo.path / ".git" / "worktrees" / "x" / "index").write_text("broken")
+    told = repo.parallel("merge", "x", ok=1).stderr
+    assert "can't tell whether its worktree is clean" in told
+    done = run("sh", "-c", told.rpartition("↳ ")[2], cwd=repo.path, ok=128)
+    assert "index" in done.stderr
+    assert path.is_dir()
+
+
 def test_merges_what_a_person_committed(repo: Repo) -> None:
     path = Path(repo.parallel("start", "x").stdout.strip())
     repo.parallel("wait", "x")
@@ -186,6 +211,19 @@ def test_runs_the_hooks_of_others_when_it_lands(repo: Repo) -> None:
     hook.write_text(hook.read_text().replace("code=0\n", "code=0\ntouch merged\n", 1))
     repo.parallel("merge", "x")
     assert (repo.path / "merged").exists()
+
+
+def test_a_task_that_somebody_else_swept_meanwhile_has_landed(repo: Repo) -> None:
+    repo.start("x", EDIT)
+    repo.start("y", ADD)
+    hook = repo.path / ".git" / "hooks" / "post-merge"
+    hook.write_text("#!/bin/sh\nunset GIT_DIR\ngit parallel cleanup --json > swept\n")
+    done = json.loads(repo.parallel("merge", "x", "y", "--json").stdout)
+    swept = json.loads((repo.path / "swept").read_text())["cleaned"]
+    assert [one["name"] for one in swept] == ["y"]
+    assert [one["name"] for one in done["landed"]] == ["x", "y"]
+    assert done["refused"] == []
+    assert repo.names() == []
 
 
 @pytest.mark.slow

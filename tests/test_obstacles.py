@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from git_parallel import records, retreat
 from tests.conftest import Repo, mostly_slow, run
 
 IGNORE = "*.log\nbuild/\n"
@@ -88,6 +89,21 @@ WAYS = {
         ["n.mine", "n.mine2"],
     ),
     "a name with a quote": ('echo new > "it\'s"', 'echo mine > "it\'s"', ["it's.mine"]),
+    "promised to the index": (
+        "mkdir n; echo new > n/f",
+        "mkdir n; echo mine > n/f; git add -N n/f",
+        ["n/f.mine"],
+    ),
+    "promised under a name like a pattern": (
+        "echo new > '*'",
+        "echo mine > '*'; git add -N '*'",
+        ["*.mine"],
+    ),
+    "beside what was promised": (
+        "echo new > readme.txt",
+        "echo mine > readme.txt; echo p > p; git add -N p",
+        [],
+    ),
     "new in the index": ("echo new > n", "echo mine > n; git add n", []),
     "assumed to be unchanged": (
         "echo new > readme.txt",
@@ -167,3 +183,88 @@ def test_waits_for_somebody_elses_git(repo: Repo) -> None:
     with subprocess.Popen(["sh", "-c", f"{freed}; rm .git/index.lock"], cwd=repo.path):
         repo.parallel("merge", "x")
     assert (repo.path / "new.txt").exists()
+
+
+@pytest.fixture
+def bumps(repo: Repo, tmp_path: Path) -> tuple[Repo, Repo]:
+    """A repository with a submodule, and this; tasks b1 and b2 have it at a newer commit."""
+    run("git", "init", "--quiet", tmp_path / "sub", cwd=tmp_path)
+    sub = Repo(tmp_path / "sub")
+    commits = [sub.commit("file", f"{number}\n") for number in range(3)]
+    repo.git("submodule", "--quiet", "add", tmp_path / "sub", "s")
+    own = Repo(repo.path / "s")
+    own.git("reset", "--quiet", "--hard", commits[0])
+    repo.git("commit", "--quiet", "-am", "Add it")
+    for name, commit in zip(("b1", "b2"), commits[1:], strict=True):
+        bump = f"git update-index --cacheinfo 160000,{commit},s && echo {name} > {name}.txt"
+        work = f"{bump} && git add {name}.txt && git commit -qm {name}"
+        repo.start(name, work, *(["parallel/b1"] if name == "b2" else []), "--no-bootstrap")
+    return repo, own
+
+
+def in_index(repo: Repo) -> str:
+    return repo.git("ls-files", "-s", "s").split()[1]
+
+
+def test_a_submodule_that_lags_behind_is_not_in_the_way(bumps: tuple[Repo, Repo]) -> None:
+    repo, own = bumps
+    head = own.git("rev-parse", "HEAD")
+    own.write("file", "mine\n")
+    own.write("untracked", "mine\n")
+    repo.parallel("merge", "b1")
+    bumped = in_index(repo)
+    repo.parallel("merge", "b2")
+    assert len({head, bumped, in_index(repo)}) == 3
+    repo.parallel("undo", "--merge", "b2")
+    assert in_index(repo) == bumped
+    assert repo.git("status", "--porcelain") == " M s"
+    assert own.git("rev-parse", "HEAD") == head
+    assert contents(own.path) == {"file": b"mine\n", "untracked": b"mine\n"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("why", ["staged", "recurse", "a file"])
+def test_a_submodule_that_somebody_else_may_mean_is_in_the_way(
+    bumps: tuple[Repo, Repo], why: str
+) -> None:
+    repo, own = bumps
+    own.git("switch", "--quiet", "-c", "mine")
+    own.commit("file", "mine\n")
+    if why == "staged":
+        repo.git("add", "s")
+    elif why == "recurse":
+        repo.git("config", "submodule.recurse", "true")
+    else:
+        own.path.rename(repo.path.parent / "away")
+        own.path.write_text("mine\n")
+    before = everything(repo)
+    told = repo.parallel("merge", "b1", ok=1).stderr
+    assert "would be overwritten: s\n" in told
+    assert everything(repo) == before
+
+
+@pytest.mark.slow
+def test_a_file_that_comes_for_a_submodule_takes_nothing_of_it(bumps: tuple[Repo, Repo]) -> None:
+    repo, own = bumps
+    own.write("untracked", "mine\n")
+    repo.start("x", "git rm -qf s; echo new > s; git add . && git commit -qm x", "--no-bootstrap")
+    done = repo.parallel("merge", "x", ok=1)
+    assert "that git does not track would be overwritten: s/" in done.stderr
+    run("sh", "-ec", done.stderr.rpartition("↳ ")[2], cwd=repo.path)
+    repo.parallel("merge", "x")
+    assert (repo.path / "s").read_text() == "new\n"
+    assert (repo.path / "s.mine" / "untracked").read_text() == "mine\n"
+    assert (repo.path / "s.mine" / "file").exists()
+
+
+@pytest.mark.slow
+def test_a_submodule_that_a_killed_merge_moved_goes_back(bumps: tuple[Repo, Repo]) -> None:
+    repo, _ = bumps
+    before, bumped = repo.git("rev-parse", "main", "parallel/b1").split()
+    index = repo.git("ls-files", "-s")
+    way = retreat.Retreat("b1", "b1", "main", bumped, before, landing=True)
+    records.write_record(repo.state / "retreat.json", way)
+    repo.git("read-tree", "-m", "-u", before, bumped)
+    repo.parallel("doctor", "--fix")
+    assert repo.git("ls-files", "-s") == index
+    assert repo.git("status", "--porcelain") == ""

@@ -286,6 +286,32 @@ def test_takes_the_options_that_are_set_for_the_target(repo: Repo) -> None:
     assert "* parallel/y" not in message(repo)
 
 
+def test_options_that_can_not_be_read_are_named(repo: Repo) -> None:
+    repo.start("x", ADD)
+    repo.git("config", "branch.main.mergeOptions", "-m 'two words")
+    before = repo.git("rev-parse", "main")
+    told = repo.parallel("merge", "x", ok=1).stderr
+    assert told.splitlines() == [
+        "✗ bad branch.main.mergeoptions: No closing quotation",
+        "↳ git config --show-origin --get-all branch.main.mergeoptions",
+        "↳ git config --edit",
+    ]
+    assert repo.git("rev-parse", "main") == before
+
+
+@pytest.mark.slow
+def test_options_for_a_branch_of_another_case_are_not_taken(repo: Repo) -> None:
+    repo.git("switch", "--quiet", "-c", "Side")
+    for name, work in (("x", EDIT), ("y", OTHER), ("z", OTHER)):
+        repo.start(name, work)
+    repo.git("config", "branch.side.mergeOptions", "-X theirs")
+    repo.parallel("merge", "x")
+    assert "conflicts with Side" in repo.parallel("merge", "y", ok=1).stderr
+    repo.git("config", "branch.Side.mergeOptions", "-X theirs")
+    repo.parallel("merge", "z")
+    assert "drei" in repo.git("show", "Side:readme.txt")
+
+
 CONTRARY = [
     ("merge.ff", "false"),
     ("merge.ff", "only"),

@@ -59,7 +59,8 @@ def _tell_interrupted(repository: Repository) -> None:
 
     with contextlib.suppress(ParallelError):  # `doctor` says what is wrong with it
         if found := retreat.interrupted(repository):
-            output.tell(output.WARNING, output.printable(found.told), hint=found.way_out)
+            hint = retreat.way_out(repository, found)
+            output.tell(output.WARNING, output.printable(found.told), hint=hint)
 
 
 def _recover(repository: Repository) -> None:

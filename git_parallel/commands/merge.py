@@ -101,7 +101,7 @@ class Done(Struct, frozen=True):
 
 
 def _finish_undo(repository: Repository) -> None:
-    """Finish what an `undo --merge` that was killed has left."""
+    """Finish what a merge, or an `undo --merge`, that was killed has left."""
     if undone := unmerge.finish(repository, waiting=render.tell_busy):
         render.tell_undone(repository, undone)
 

@@ -241,6 +241,12 @@ def tell_busy(line: str) -> None:
 
 def tell_undone(repository: Repository, undone: "Undone") -> None:
     """Say that a merge was taken back, and that its task is back from the trash."""
+    if undone.landing:
+        words = (
+            f"the merge of {undone.name} into {undone.target} was interrupted, and is taken back"
+        )
+        output.tell(output.DONE, output.printable(words))
+        return
     short = repository.short(undone.commit)
     output.tell(output.DONE, f"{undone.target} is back at {short}, without {undone.name}")
     if undone.path:
