@@ -378,6 +378,8 @@ def test_makes_no_squash_of_nothing(repo: Repo, *, hooks: bool) -> None:
     repo.parallel("merge", "x")
     repo.git("revert", "--no-edit", "-m", "1", "HEAD")
     repo.parallel("undo", "x")
+    told = repo.parallel("merge", "x", ok=1).stderr
+    assert told == "✗ `x` can't be merged: its changes were reverted in main: x.txt\n"
     Repo(path).commit("y.txt", "y\n")
     if hooks:
         hook(repo, "pre-commit", "true")
