@@ -11,6 +11,7 @@ from git_parallel.git import Git
 from git_parallel.task import Task
 
 NO_FILE = "0" * 6
+SUBMODULES = "--ignore-submodules=none"  # those, too, that .gitmodules has git diff leave out
 HEADER = re.compile(r"\x01(?:[0-9a-f]{40}|[0-9a-f]{64})(?:\0|\Z)")
 
 
@@ -58,7 +59,8 @@ def changes_between(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Change]:
     if wanted := [pair for pair in found if pair[0] != pair[1]]:
         asked = "".join(f"{new} {old}\n" for old, new in wanted)
         words = ("diff-tree", "--stdin", "-r", "-M", "-z", "--raw", "--numstat", "--format=%x01%H")
-        out = git.run(*words, "--no-color", "--no-ext-diff", "--always", stdin=asked).out
+        plain = ("--no-color", "--no-ext-diff", "--always", SUBMODULES)
+        out = git.run(*words, *plain, stdin=asked).out
         parts = HEADER.split(out)[1:]
         found |= {pair: _parse(part) for pair, part in zip(wanted, parts, strict=True)}
     return found

@@ -4,6 +4,7 @@ from typing import Any
 
 from git_parallel import comments, forecast, output, review
 from git_parallel.brief import first_line
+from git_parallel.changes import SUBMODULES
 from git_parallel.commands import opinion, paging, render
 from git_parallel.git import Git
 from git_parallel.records import Reviewed
@@ -13,10 +14,10 @@ from git_parallel.task_view import TaskView
 from git_parallel.wording import in_line
 
 FORMS = {
-    None: ("diff", "--stat", "--patch"),
-    "stat": ("diff", "--stat"),
-    "files": ("diff", "--name-status"),
-    "tool": ("difftool",),
+    None: ("diff", SUBMODULES, "--stat", "--patch"),
+    "stat": ("diff", SUBMODULES, "--stat"),
+    "files": ("diff", SUBMODULES, "--name-status"),
+    "tool": ("difftool", SUBMODULES),
 }
 NEW = (  # of merges what they did beside merging, of those of more than two everything
     ("--max-parents=1", "--reverse"),
@@ -123,7 +124,7 @@ def _show_rewritten(git: Git, repository: Repository, last: Reviewed, span: Span
 
 
 def _log(git: Git, *revisions: str) -> None:
-    paging.run(git, "log", "--stat", "--patch", *revisions, "--")
+    paging.run(git, "log", SUBMODULES, "--stat", "--patch", *revisions, "--")
 
 
 def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:
