@@ -19,6 +19,7 @@ from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment
 from git_parallel.lock import Lock, is_held
 from git_parallel.process import NOT_FOUND_EXIT, ask
+from git_parallel.pushed import push
 from git_parallel.records import Landed, find_record, write_record
 from git_parallel.repository import Branch, Repository
 from git_parallel.task_folder import TaskFolder
@@ -139,7 +140,8 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     title, body = message.of_request(repository.git, view.task, below, view.tip, given)
     values |= {"title": title, "body": body[:MOST_BODY]}
     known = _listed(repository, forge, forge.opened, values, limit_s=ASK_S)  # before anything moves
-    _push(repository, view, remote)
+    before = _request_of(view.folder)
+    push(repository, view, remote, *([before.head] if before else []))
     url = known[0][forge.url] if known else _open(repository, forge, values)
     opened = Request(forge.program, url, view.tip, into)
     write_record(view.folder.path / RECORD, opened)
@@ -267,15 +269,6 @@ def _forge_of(url: str) -> Forge:
         f"{wanted} is not on PATH, and opens the requests",
         hint="https://cli.github.com, https://gitlab.com/gitlab-org/cli",
     )
-
-
-def _push(repository: Repository, view: TaskView, remote: str) -> None:
-    """Push the tip; what we pushed before may be replaced, what somebody else pushed may not."""
-    ref = f"refs/heads/{view.task.branch}"
-    before = _request_of(view.folder)
-    lease = [f"--force-with-lease={ref}:{before.head}"] if before else []
-    git = repository.git_in(view.path if view.path.is_dir() else repository.place)
-    git.run("push", "--quiet", *lease, remote, f"{view.tip}:{ref}")
 
 
 def _open(repository: Repository, forge: Forge, values: Mapping[str, str]) -> str:
