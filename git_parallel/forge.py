@@ -6,6 +6,7 @@ branch of the same repository, and the commit that came of it has arrived in the
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ MAKE_S = 120.0
 PAUSE_S = 300.0  # before a forge that gave no answer is asked again in the background
 MOST_BODY = 60_000  # a description may have 65,536 characters at GitHub
 QUIET = {"NO_COLOR": "1", "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1"}
+NO_LOGIN_EXIT = 4  # gh's (https://cli.github.com/manual/gh_help_exit-codes)
+LOGIN = re.compile(r"(?i)auth(en|ori[sz]|\b)|\blog(ged)?[ -]?(in|out)\b|credential|\btoken|\b401\b")
 Answer = Mapping[str, Any]
 
 
@@ -139,7 +142,7 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
     title, body = message.of_request(repository.git, view.task, below, view.tip, given)
     values |= {"title": title, "body": body[:MOST_BODY]}
-    known = _listed(repository, forge, forge.opened, values, limit_s=ASK_S)  # before anything moves
+    known = _listed(repository, forge, forge.opened, values)  # before anything moves
     before = _request_of(view.folder)
     push(repository, view, remote, *([before.head] if before else []))
     url = known[0][forge.url] if known else _open(repository, forge, values)
@@ -216,7 +219,7 @@ def _ask_whether_merged(
     """Whether a request was merged; raises ParallelError where the forge does not say."""
     forge = next(forge for forge in FORGES if forge.program == opened.program)
     values = {"branch": view.task.branch, "into": opened.into}
-    entries = _listed(repository, forge, forge.merged, values, limit_s=ASK_S)
+    entries = _listed(repository, forge, forge.merged, values)
     try:
         merged = [one for entry in entries if (one := forge.parse(entry))]
     except (KeyError, TypeError, AttributeError) as error:
@@ -280,20 +283,15 @@ def _open(repository: Repository, forge: Forge, values: Mapping[str, str]) -> st
 
 
 def _listed(
-    repository: Repository,
-    forge: Forge,
-    words: Sequence[str],
-    values: Mapping[str, str],
-    *,
-    limit_s: float,
+    repository: Repository, forge: Forge, words: Sequence[str], values: Mapping[str, str]
 ) -> list[Any]:
     """The list that a forge's program prints; raises ParallelError where it prints none."""
-    said = _say(repository, forge, words, values, limit_s=limit_s)
+    said = _say(repository, forge, words, values)
     try:
         return msgspec.json.decode(said[said.index("[") :], type=list[Any])
     except ValueError as error:  # msgspec's own is one
         told = f"{forge.program} gave no list: {last_words(said)}"
-        raise ParallelError(told, hint=forge.login) from error
+        raise ParallelError(told, hint=_way_in(forge, said)) from error
 
 
 def _say(
@@ -302,7 +300,7 @@ def _say(
     words: Sequence[str],
     values: Mapping[str, str],
     *,
-    limit_s: float,
+    limit_s: float = ASK_S,
 ) -> str:
     """What a forge's program prints; raises ParallelError where it fails."""
     filled = [values.get(word[1:-1], word) if word[:1] == "{" else word for word in words]
@@ -311,8 +309,14 @@ def _say(
     command = [forge.program, *filled]
     ended, said = ask(command, folder=place, environment=environment, timeout_s=limit_s)
     if ended.code == NOT_FOUND_EXIT or ended.words:
-        raise ParallelError(ended.words, hint=forge.login)
+        raise ParallelError(ended.words)
     if ended.code:
         what = f"{forge.program} {' '.join(words[:2])}"
-        raise ParallelError(f"{what} failed: {last_words(said)}", hint=forge.login)
+        hint = _way_in(forge, said, code=ended.code)
+        raise ParallelError(f"{what} failed: {last_words(said)}", hint=hint)
     return said
+
+
+def _way_in(forge: Forge, said: str, *, code: int = 0) -> str:
+    """How to log in, where that is what a forge's program is about."""
+    return forge.login if code == NO_LOGIN_EXIT or LOGIN.search(said) else ""

@@ -291,7 +291,7 @@ def test_replaces_what_it_pushed_where_no_request_came_of_it(
     path = repo.start("x", ADD)
     (forge.place / "refuses").write_text("GraphQL: No commits between main and parallel/x")
     told = repo.parallel("merge", "x", "--pr", ok=1).stderr
-    assert "create failed: GraphQL: No commits between main and parallel/x" in told
+    assert told.endswith(" create failed: GraphQL: No commits between main and parallel/x\n")
     run("git", "commit", "--quiet", "--amend", "-m", "Another", cwd=path)
     repo.parallel("merge", "x", "--pr", ok=1)
     (forge.place / "refuses").unlink()
@@ -299,6 +299,28 @@ def test_replaces_what_it_pushed_where_no_request_came_of_it(
     repo.parallel("merge", "x", "--pr")
     tip = repo.git("rev-parse", "parallel/x")
     assert run("git", "rev-parse", "parallel/x", cwd=origin).stdout.strip() == tip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "said", "way"),
+    [
+        (1, "HTTP 401: Bad credentials (https://api.github.com/graphql)", "gh auth login"),
+        (4, "who are you?", "gh auth login"),
+        (1, "the author of a commit is not known", ""),
+        (1, "pull request create failed: you are not a collaborator", ""),
+    ],
+)
+def test_tells_how_to_log_in_only_where_that_is_missing(
+    repo: Repo, origin: Path, tmp_path: Path, code: int, said: str, way: str
+) -> None:
+    repo.start("x", ADD)
+    program = Forge(tmp_path / "forge", "gh").place / "gh"
+    program.write_text(f"#!/bin/sh\necho '{said}'\nexit {code}\n")
+    path = {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    told = repo.parallel("merge", "x", "--pr", ok=1, env=path).stderr.splitlines()
+    assert told[1:] == ([f"↳ {way}"] if way else [])
+    assert origin.exists()
 
 
 @pytest.mark.slow
