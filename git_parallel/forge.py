@@ -142,10 +142,10 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
     title, body = message.of_request(repository.git, view.task, below, view.tip, given)
     values |= {"title": title, "body": body[:MOST_BODY]}
-    known = _listed(repository, forge, forge.opened, values)  # before anything moves
+    url = _url_of(forge, _listed(repository, forge, forge.opened, values))  # or nothing is pushed
     before = _request_of(view.folder)
     push(repository, view, remote, *([before.head] if before else []))
-    url = known[0][forge.url] if known else _open(repository, forge, values)
+    url = url or _open(repository, forge, values)
     opened = Request(forge.program, url, view.tip, into)
     write_record(view.folder.path / RECORD, opened)
     return opened
@@ -282,6 +282,16 @@ def _open(repository: Repository, forge: Forge, values: Mapping[str, str]) -> st
     return links[-1]
 
 
+def _url_of(forge: Forge, entries: Sequence[Any]) -> str:
+    """The address of the open request, if there is one; raises ParallelError."""
+    match entries:
+        case []:
+            return ""
+        case [{forge.url: str(url)}, *_] if url:
+            return url
+    raise ParallelError(f"{forge.program} gave a list of another form")
+
+
 def _listed(
     repository: Repository, forge: Forge, words: Sequence[str], values: Mapping[str, str]
 ) -> list[Any]:
@@ -290,8 +300,7 @@ def _listed(
     try:
         return msgspec.json.decode(said[said.index("[") :], type=list[Any])
     except ValueError as error:  # msgspec's own is one
-        told = f"{forge.program} gave no list: {last_words(said)}"
-        raise ParallelError(told, hint=_way_in(forge, said)) from error
+        raise ParallelError(f"{forge.program} gave no list: {last_words(said)}") from error
 
 
 def _say(
@@ -305,18 +314,13 @@ def _say(
     """What a forge's program prints; raises ParallelError where it fails."""
     filled = [values.get(word[1:-1], word) if word[:1] == "{" else word for word in words]
     environment = {**clean_environment(os.environ), **QUIET}
-    place = Path(repository.place)
-    command = [forge.program, *filled]
+    command, place = [forge.program, *filled], Path(repository.place)
     ended, said = ask(command, folder=place, environment=environment, timeout_s=limit_s)
     if ended.code == NOT_FOUND_EXIT or ended.words:
         raise ParallelError(ended.words)
     if ended.code:
         what = f"{forge.program} {' '.join(words[:2])}"
-        hint = _way_in(forge, said, code=ended.code)
+        outside = ended.code == NO_LOGIN_EXIT or LOGIN.search(said)
+        hint = forge.login if outside else ""
         raise ParallelError(f"{what} failed: {last_words(said)}", hint=hint)
     return said
-
-
-def _way_in(forge: Forge, said: str, *, code: int = 0) -> str:
-    """How to log in, where that is what a forge's program is about."""
-    return forge.login if code == NO_LOGIN_EXIT or LOGIN.search(said) else ""

@@ -324,6 +324,20 @@ def test_tells_how_to_log_in_only_where_that_is_missing(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("listed", ['[{"nourl": 1}]', '["x"]', '[{"url": null}]', '[{"url": ""}]'])
+def test_a_list_of_another_form_moves_nothing(
+    repo: Repo, origin: Path, tmp_path: Path, listed: str
+) -> None:
+    repo.start("x", ADD)
+    program = Forge(tmp_path / "forge", "gh").place / "gh"
+    program.write_text(f"#!/bin/sh\necho '{listed}'\n")
+    path = {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    told = repo.parallel("merge", "x", "--pr", ok=1, env=path).stderr
+    assert told == "✗ gh gave a list of another form\n"
+    assert "parallel/x" not in run("git", "branch", cwd=origin).stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("arrived", [True, False])
 def test_replaces_what_a_push_left_that_was_cut_off(
     repo: Repo, origin: Path, forge: Forge, arrived: bool
