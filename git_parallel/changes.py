@@ -117,12 +117,20 @@ def breaches(task: Task, paths: Sequence[str]) -> list[str]:
     return sorted(forbidden)
 
 
+def plain(glob: str) -> str:
+    """A glob without the folder that it counts from, which people write as `.`; that alone means
+    all there is. Pure.
+    """
+    parts = [part for part in glob.rstrip("/").split("/") if part != "."]
+    return "/".join(parts) if parts else "**"
+
+
 def _pattern(glob: str) -> re.Pattern[str]:
     """A glob as git's pathspecs read it with `:(glob)`: `*` stays in a folder, `**` does not, and
     a folder's name means all below it.
     """
     out = ""
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", glob.rstrip("/"), re.DOTALL):
+    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", plain(glob), re.DOTALL):
         known = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
         if token.startswith("[") and len(token) > 1:
             out += token.replace("[!", "[^", 1)
