@@ -6,6 +6,7 @@ from git_parallel import comments, forecast, output, review
 from git_parallel.brief import first_line
 from git_parallel.changes import SUBMODULES
 from git_parallel.commands import opinion, paging, render
+from git_parallel.errors import ParallelError
 from git_parallel.git import Git
 from git_parallel.records import Reviewed
 from git_parallel.repository import Repository
@@ -33,11 +34,15 @@ def show(repository: Repository, view: TaskView, span: Span, form: str | None) -
     """Show a task in one of the forms; who has seen its diff has looked at it."""
     if form == "since":
         return _since(repository, view, span)
+    git = _git_of(repository, view)
+    if form == "tool" and git.folder == repository.common:
+        words = f"`{view.task.name}` has no worktree, and git's difftool needs one"
+        raise ParallelError(words, hint="git parallel doctor")
     if form != "files":
         output.answer(output.printable("\n".join(_summary(repository, view, span))))
     view.folder.seen()
     if view.facts and view.facts.files:
-        paging.run(_git_of(repository, view), *FORMS[form], span.fork, span.tip, "--")
+        paging.run(git, *FORMS[form], span.fork, span.tip, "--")
     if form in LOOKS:
         review.looked(repository, view, span)
     return 0
