@@ -11,6 +11,7 @@ from git_parallel.git import Git
 from git_parallel.task import Task
 
 NO_FILE = "0" * 6
+SUBMODULES = "--ignore-submodules=none"  # those, too, that .gitmodules has git diff leave out
 HEADER = re.compile(r"\x01(?:[0-9a-f]{40}|[0-9a-f]{64})(?:\0|\Z)")
 
 
@@ -58,7 +59,8 @@ def changes_between(git: Git, pairs: Iterable[Pair]) -> dict[Pair, Change]:
     if wanted := [pair for pair in found if pair[0] != pair[1]]:
         asked = "".join(f"{new} {old}\n" for old, new in wanted)
         words = ("diff-tree", "--stdin", "-r", "-M", "-z", "--raw", "--numstat", "--format=%x01%H")
-        out = git.run(*words, "--no-color", "--no-ext-diff", "--always", stdin=asked).out
+        plain = ("--no-color", "--no-ext-diff", "--always", SUBMODULES)
+        out = git.run(*words, *plain, stdin=asked).out
         parts = HEADER.split(out)[1:]
         found |= {pair: _parse(part) for pair, part in zip(wanted, parts, strict=True)}
     return found
@@ -115,12 +117,20 @@ def breaches(task: Task, paths: Sequence[str]) -> list[str]:
     return sorted(forbidden)
 
 
+def plain(glob: str) -> str:
+    """A glob without the folder that it counts from, which people write as `.`; that alone means
+    all there is. Pure.
+    """
+    parts = [part for part in glob.rstrip("/").split("/") if part != "."]
+    return "/".join(parts) if parts else "**"
+
+
 def _pattern(glob: str) -> re.Pattern[str]:
     """A glob as git's pathspecs read it with `:(glob)`: `*` stays in a folder, `**` does not, and
     a folder's name means all below it.
     """
     out = ""
-    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", glob.rstrip("/"), re.DOTALL):
+    for token in re.findall(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", plain(glob), re.DOTALL):
         known = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
         if token.startswith("[") and len(token) > 1:
             out += token.replace("[!", "[^", 1)

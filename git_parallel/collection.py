@@ -30,7 +30,10 @@ def collect(
     if worktree.branch != f"refs/heads/{task.branch}":
         raise ParallelError(f"it left its branch {task.branch}")
     git = repository.git_in(worktree.path)
-    entries = git.fields("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
+    status = ("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
+    entries = git.fields(*status)
+    # A submodule at another commit is work, too, where .gitmodules has `git status` ignore it.
+    entries += [] if entries else git.fields(*status, "--ignore-submodules=dirty")
     nested = [e[2:] for e in entries if e.startswith("? ") and e.endswith("/")]
     if len(entries) == len(nested):
         return None

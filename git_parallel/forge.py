@@ -6,6 +6,7 @@ branch of the same repository, and the commit that came of it has arrived in the
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from git_parallel.errors import ParallelError
 from git_parallel.git import clean_environment
 from git_parallel.lock import Lock, is_held
 from git_parallel.process import NOT_FOUND_EXIT, ask
+from git_parallel.pushed import push
 from git_parallel.records import Landed, find_record, write_record
 from git_parallel.repository import Branch, Repository
 from git_parallel.task_folder import TaskFolder
@@ -31,6 +33,8 @@ MAKE_S = 120.0
 PAUSE_S = 300.0  # before a forge that gave no answer is asked again in the background
 MOST_BODY = 60_000  # a description may have 65,536 characters at GitHub
 QUIET = {"NO_COLOR": "1", "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1"}
+NO_LOGIN_EXIT = 4  # gh's (https://cli.github.com/manual/gh_help_exit-codes)
+LOGIN = re.compile(r"(?i)auth(en|ori[sz]|\b)|\blog(ged)?[ -]?(in|out)\b|credential|\btoken|\b401\b")
 Answer = Mapping[str, Any]
 
 
@@ -138,9 +142,10 @@ def request(repository: Repository, view: TaskView, given: str | None = None) ->
     below = facts.fork if facts and facts.apart and facts.fork else view.target.tip
     title, body = message.of_request(repository.git, view.task, below, view.tip, given)
     values |= {"title": title, "body": body[:MOST_BODY]}
-    known = _listed(repository, forge, forge.opened, values, limit_s=ASK_S)  # before anything moves
-    _push(repository, view, remote)
-    url = known[0][forge.url] if known else _open(repository, forge, values)
+    url = _url_of(forge, _listed(repository, forge, forge.opened, values))  # or nothing is pushed
+    before = _request_of(view.folder)
+    push(repository, view, remote, *([before.head] if before else []))
+    url = url or _open(repository, forge, values)
     opened = Request(forge.program, url, view.tip, into)
     write_record(view.folder.path / RECORD, opened)
     return opened
@@ -179,15 +184,15 @@ def recognise(repository: Repository, views: Iterable[TaskView]) -> bool:
     """
     found, silent = False, set[str]()
     for view, opened, target in _open_ones(views):
-        if opened.program in silent:
-            continue  # the others would only wait as long
         try:
-            found |= _ask_whether_merged(repository, view, opened, target)
+            if opened.program not in silent:  # the others would only wait as long
+                found |= _ask_whether_merged(repository, view, opened, target)
         except ParallelError:
             silent.add(opened.program)
-            _keep(view, structs.replace(opened, failed=time.time()))
         except FileNotFoundError:  # it was moved away while the forge was asked
             continue
+        if opened.program in silent:
+            _keep(view, structs.replace(opened, failed=time.time()))
     return found
 
 
@@ -214,7 +219,7 @@ def _ask_whether_merged(
     """Whether a request was merged; raises ParallelError where the forge does not say."""
     forge = next(forge for forge in FORGES if forge.program == opened.program)
     values = {"branch": view.task.branch, "into": opened.into}
-    entries = _listed(repository, forge, forge.merged, values, limit_s=ASK_S)
+    entries = _listed(repository, forge, forge.merged, values)
     try:
         merged = [one for entry in entries if (one := forge.parse(entry))]
     except (KeyError, TypeError, AttributeError) as error:
@@ -269,15 +274,6 @@ def _forge_of(url: str) -> Forge:
     )
 
 
-def _push(repository: Repository, view: TaskView, remote: str) -> None:
-    """Push the tip; what we pushed before may be replaced, what somebody else pushed may not."""
-    ref = f"refs/heads/{view.task.branch}"
-    before = _request_of(view.folder)
-    lease = [f"--force-with-lease={ref}:{before.head}"] if before else []
-    git = repository.git_in(view.path if view.path.is_dir() else repository.place)
-    git.run("push", "--quiet", *lease, remote, f"{view.tip}:{ref}")
-
-
 def _open(repository: Repository, forge: Forge, values: Mapping[str, str]) -> str:
     said = _say(repository, forge, forge.make, values, limit_s=MAKE_S)
     links = [word for word in said.split() if word.startswith(("https://", "http://"))]
@@ -286,21 +282,25 @@ def _open(repository: Repository, forge: Forge, values: Mapping[str, str]) -> st
     return links[-1]
 
 
+def _url_of(forge: Forge, entries: Sequence[Any]) -> str:
+    """The address of the open request, if there is one; raises ParallelError."""
+    match entries:
+        case []:
+            return ""
+        case [{forge.url: str(url)}, *_] if url:
+            return url
+    raise ParallelError(f"{forge.program} gave a list of another form")
+
+
 def _listed(
-    repository: Repository,
-    forge: Forge,
-    words: Sequence[str],
-    values: Mapping[str, str],
-    *,
-    limit_s: float,
+    repository: Repository, forge: Forge, words: Sequence[str], values: Mapping[str, str]
 ) -> list[Any]:
     """The list that a forge's program prints; raises ParallelError where it prints none."""
-    said = _say(repository, forge, words, values, limit_s=limit_s)
+    said = _say(repository, forge, words, values)
     try:
         return msgspec.json.decode(said[said.index("[") :], type=list[Any])
     except ValueError as error:  # msgspec's own is one
-        told = f"{forge.program} gave no list: {last_words(said)}"
-        raise ParallelError(told, hint=forge.login) from error
+        raise ParallelError(f"{forge.program} gave no list: {last_words(said)}") from error
 
 
 def _say(
@@ -309,17 +309,18 @@ def _say(
     words: Sequence[str],
     values: Mapping[str, str],
     *,
-    limit_s: float,
+    limit_s: float = ASK_S,
 ) -> str:
     """What a forge's program prints; raises ParallelError where it fails."""
     filled = [values.get(word[1:-1], word) if word[:1] == "{" else word for word in words]
     environment = {**clean_environment(os.environ), **QUIET}
-    place = Path(repository.place)
-    command = [forge.program, *filled]
+    command, place = [forge.program, *filled], Path(repository.place)
     ended, said = ask(command, folder=place, environment=environment, timeout_s=limit_s)
     if ended.code == NOT_FOUND_EXIT or ended.words:
-        raise ParallelError(ended.words, hint=forge.login)
+        raise ParallelError(ended.words)
     if ended.code:
         what = f"{forge.program} {' '.join(words[:2])}"
-        raise ParallelError(f"{what} failed: {last_words(said)}", hint=forge.login)
+        outside = ended.code == NO_LOGIN_EXIT or LOGIN.search(said)
+        hint = forge.login if outside else ""
+        raise ParallelError(f"{what} failed: {last_words(said)}", hint=hint)
     return said

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from git_parallel.brief import Neighbour
-from git_parallel.changes import breaches
+from git_parallel.changes import breaches, plain
 from git_parallel.overview import look
 from git_parallel.repository import Repository
 from git_parallel.task import Status, Task
@@ -48,9 +48,7 @@ def _meet(one: str, other: str) -> bool:
     """Whether a path can match both patterns; where a part of a name is in brackets, it says yes
     too often.
     """
-    tokens = [
-        re.findall(r"\*\*/?|\[[^]]+\]|.", glob.rstrip("/"), re.DOTALL) for glob in (one, other)
-    ]
+    tokens = [re.findall(r"\*\*/?|\[[^]]+\]|.", plain(glob), re.DOTALL) for glob in (one, other)]
     # A pattern that ends at a folder means all below it.
     ours, theirs = ([*found, "/", "**"] for found in tokens)
     return any(_common(tuple(a), tuple(b)) for a in (ours, tokens[0]) for b in (theirs, tokens[1]))

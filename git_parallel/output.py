@@ -180,8 +180,16 @@ def _line(row: Sequence[str], used: list[int], widths: Mapping[int, int], limit:
     line = "  ".join(cells).rstrip()
     if limit and _width(line) > limit:
         room = limit - _width("  ".join(cells[:-1])) - 3
-        line = "  ".join([*cells[:-1], row[used[-1]][: max(room, 8)].rstrip() + "…"])
+        line = "  ".join([*cells[:-1], _start(row[used[-1]], max(room, 8)).rstrip() + "…"])
     return line
+
+
+def _start(text: str, room: int) -> str:
+    """The start of a text that fits into so many cells of a terminal."""
+    start = text[:room]
+    while _width(start) > room:
+        start = start[:-1]
+    return start
 
 
 def _width(text: str) -> int:

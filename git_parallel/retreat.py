@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_parallel import obstacles, records
-from git_parallel.changes import NO_FILE, Change, changes_between
+from git_parallel.changes import NO_FILE, SUBMODULES, Change, changes_between
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import QUIET_HOOKS, Git
 from git_parallel.lock import is_held
@@ -288,7 +288,8 @@ def _go_back(git: Git, retreat: Retreat, entries: Mapping[str, tuple[str, str]])
 
 def _staged(git: Git, commit: str) -> set[str]:
     """The paths that differ between the index and a commit."""
-    return set(git.fields("diff-index", "--cached", "--no-renames", "--name-only", "-z", commit))
+    words = ("diff-index", "--cached", "--no-renames", "--name-only", "-z", SUBMODULES)
+    return set(git.fields(*words, commit))
 
 
 def _differing(git: Git, side: Mapping[str, tuple[str, str]]) -> set[str]:

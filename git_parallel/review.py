@@ -10,7 +10,7 @@ from datetime import datetime
 from msgspec import Struct, structs
 
 from git_parallel import forecast
-from git_parallel.changes import NO_FILE
+from git_parallel.changes import NO_FILE, SUBMODULES
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import Git
 from git_parallel.records import Reviewed, Verdict
@@ -228,7 +228,7 @@ def _brought(git: Git, reviewed: Reviewed, span: Span) -> str:
 def _differing(git: Git, old: str, new: str) -> dict[str, bool]:
     """The paths that differ, and whether it is only lines of text that do."""
     words = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--raw", "--numstat")
-    fields = iter(git.fields(*words, old, new))
+    fields = iter(git.fields(*words, SUBMODULES, old, new))
     ordinary, plain = {}, {}
     for field in fields:
         if field.startswith(":"):
@@ -251,8 +251,9 @@ def _shown(git: Git, differing: Sequence[tuple[str, str]]) -> set[str]:
 
 
 def _lines(git: Git, commit: str) -> dict[str, str]:
-    """The lines of a commit's patch, by path; nothing where git leaves a path out of it, as where a
-    filter makes both sides alike, so that it is not known which.
+    """The lines of a commit's patch, by path, without the submodules that a range-diff leaves out
+    as .gitmodules has it; nothing where git leaves a path out of it, as where a filter makes both
+    sides alike, so that it is not known which.
     """
     if not commit.strip("-"):
         return {}

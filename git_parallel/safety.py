@@ -260,7 +260,7 @@ def _hidden_in(git: Git, prefix: str, present: list[str]) -> Iterator[str]:
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
             aside.run("update-index", flag, "-z", "--stdin", stdin=names)
         aside.run("update-index", "-q", "--refresh", ok=(0, 1))  # only touched is not changed
-        changed = aside.fields("diff-files", "--name-only", "-z")
+        changed = aside.fields("diff-files", "--ignore-submodules=none", "--name-only", "-z")
     shown = [prefix + name for name in sorted(set(changed) & set(present))]
     if shown:
         way = "git update-index --no-assume-unchanged --no-skip-worktree"

@@ -79,7 +79,7 @@ def test_thirty_tasks_fit_into_eighty_columns_and_of_hundred_only_those_that_col
     assert len(matrix) == 32
     assert matrix[0].split() == ["11111111112222222222"]
     assert matrix[1].split() == ["TASK", "main", "12345678901234567890123456789"]
-    assert matrix[6].split() == ["5", "task-with-a-long-name-0…", "·", "···✗"]
+    assert matrix[6].split() == ["5", "task-with-rather-a-long-…e/number-004", "·", "···✗"]
     assert matrix[31].count("·") == 1 + 29
     many = _matrix(crowd(100))
     assert [len(many), many[-1]] == [2 + 32 + 1, "and 68 more without a conflict"]
@@ -87,9 +87,15 @@ def test_thirty_tasks_fit_into_eighty_columns_and_of_hundred_only_those_that_col
     assert _matrix(crowd(300)) == []
 
 
+def test_names_have_the_width_that_the_columns_leave() -> None:
+    matrix = _matrix(crowd(6))
+    assert matrix[6].split() == ["6", "task-with-rather-a-long-name/number-005", *"······"]
+    assert max(map(len, matrix)) <= 80
+
+
 def crowd(number: int) -> Collisions:
     """So many tasks, of which every third pair of neighbours collides."""
-    names = [f"task-with-a-long-name-{n:03}" for n in range(number)]
+    names = [f"task-with-rather-a-long-name/number-{n:03}" for n in range(number)]
     views: list[Any] = [
         SimpleNamespace(task=SimpleNamespace(name=name, target="main"), target=True)
         for name in names

@@ -26,6 +26,8 @@ if (place / "logged-out").exists():
 given = dict(zip(words[2::2], words[3::2]))
 file = place / "requests.json"
 if words[1] == "create":
+    if (place / "refuses").exists():
+        sys.exit((place / "refuses").read_text())
     file.write_text(json.dumps(given))
     print("\\nhttps://forge.example/r/1")
     sys.exit()
@@ -280,6 +282,108 @@ def test_replaces_what_it_pushed_and_nothing_else(
     assert "git push failed" in repo.parallel("merge", "x", "--pr", ok=1).stderr
     main = run("git", "rev-parse", "main", cwd=origin).stdout
     assert run("git", "rev-parse", "parallel/x", cwd=origin).stdout == main
+    assert forge.calls
+
+
+def test_replaces_what_it_pushed_where_no_request_came_of_it(
+    repo: Repo, origin: Path, forge: Forge
+) -> None:
+    path = repo.start("x", ADD)
+    (forge.place / "refuses").write_text("GraphQL: No commits between main and parallel/x")
+    told = repo.parallel("merge", "x", "--pr", ok=1).stderr
+    assert told.endswith(" create failed: GraphQL: No commits between main and parallel/x\n")
+    run("git", "commit", "--quiet", "--amend", "-m", "Another", cwd=path)
+    repo.parallel("merge", "x", "--pr", ok=1)
+    (forge.place / "refuses").unlink()
+    run("git", "commit", "--quiet", "--amend", "-m", "A third", cwd=path)
+    repo.parallel("merge", "x", "--pr")
+    tip = repo.git("rev-parse", "parallel/x")
+    assert run("git", "rev-parse", "parallel/x", cwd=origin).stdout.strip() == tip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "said", "way"),
+    [
+        (1, "HTTP 401: Bad credentials (https://api.github.com/graphql)", "gh auth login"),
+        (4, "who are you?", "gh auth login"),
+        (1, "the author of a commit is not known", ""),
+        (1, "pull request create failed: you are not a collaborator", ""),
+    ],
+)
+def test_tells_how_to_log_in_only_where_that_is_missing(
+    repo: Repo, origin: Path, tmp_path: Path, code: int, said: str, way: str
+) -> None:
+    repo.start("x", ADD)
+    program = Forge(tmp_path / "forge", "gh").place / "gh"
+    program.write_text(f"#!/bin/sh\necho '{said}'\nexit {code}\n")
+    path = {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    told = repo.parallel("merge", "x", "--pr", ok=1, env=path).stderr.splitlines()
+    assert told[1:] == ([f"↳ {way}"] if way else [])
+    assert origin.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("listed", ['[{"nourl": 1}]', '["x"]', '[{"url": null}]', '[{"url": ""}]'])
+def test_a_list_of_another_form_moves_nothing(
+    repo: Repo, origin: Path, tmp_path: Path, listed: str
+) -> None:
+    repo.start("x", ADD)
+    program = Forge(tmp_path / "forge", "gh").place / "gh"
+    program.write_text(f"#!/bin/sh\necho '{listed}'\n")
+    path = {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    told = repo.parallel("merge", "x", "--pr", ok=1, env=path).stderr
+    assert told == "✗ gh gave a list of another form\n"
+    assert "parallel/x" not in run("git", "branch", cwd=origin).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arrived", [True, False])
+def test_replaces_what_a_push_left_that_was_cut_off(
+    repo: Repo, origin: Path, forge: Forge, arrived: bool
+) -> None:
+    path = repo.start("x", ADD)
+    hook = origin / "hooks" / ("post-receive" if arrived else "pre-receive")
+    hook.write_text('#!/bin/sh\nkill -9 $(cat "$0.pid")\nexit 1\n')
+    hook.chmod(0o755)
+    held = f"echo $$ >'{hook}.pid'; exec git-parallel merge x --pr"
+    run("sh", "-c", held, cwd=repo.path, ok=-9)
+    ref = ("git", "rev-parse", "--verify", "--quiet", "parallel/x")
+    until(lambda: (run(*ref, cwd=origin, ok=None).returncode == 0) == arrived)
+    hook.unlink()
+    run("git", "commit", "--quiet", "--amend", "-m", "Another", cwd=path)
+    repo.parallel("merge", "x", "--pr")
+    assert run(*ref, cwd=origin).stdout.strip() == repo.git("rev-parse", "parallel/x")
+    assert forge.calls
+
+
+@pytest.mark.slow
+def test_tells_why_a_push_was_refused(repo: Repo, origin: Path, forge: Forge) -> None:
+    repo.start("x", ADD)
+    repo.git("push", "--quiet", "origin", "main:parallel/x")
+    other = repo.git("commit-tree", "-m", "theirs", "main^{tree}")
+    run("git", "fetch", "--quiet", repo.path, other, cwd=origin)
+    run("git", "update-ref", "refs/heads/parallel/x", other, cwd=origin)
+    told = repo.parallel("merge", "x", "--pr", ok=1).stderr.splitlines()
+    assert told[0] == "✗ git push failed: [rejected] (non-fast-forward)"
+    run("sh", "-c", told[1].removeprefix("↳ "), cwd=repo.path)
+    hook = origin / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho >&2 not on a Sunday\nexit 1\n")
+    hook.chmod(0o755)
+    run("git", "update-ref", "-d", "refs/heads/parallel/x", cwd=origin)
+    told = repo.parallel("merge", "x", "--pr", ok=1).stderr.splitlines()
+    reason = "remote: not on a Sunday; [remote rejected] (pre-receive hook declined)"
+    assert told == [f"✗ git push failed: {reason}"]
+    assert forge.calls
+
+
+@pytest.mark.slow
+def test_pushes_to_a_remote_beside_the_repository(repo: Repo, origin: Path, forge: Forge) -> None:
+    repo.start("x", ADD)
+    repo.git("remote", "set-url", "origin", f"../{origin.name}")
+    repo.parallel("merge", "x", "--pr")
+    pushed = run("git", "rev-parse", "parallel/x", cwd=origin).stdout.strip()
+    assert pushed == repo.git("rev-parse", "parallel/x")
     assert forge.calls
 
 

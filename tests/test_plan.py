@@ -252,3 +252,23 @@ def test_what_a_person_made_of_tasks_decides(repo: Repo) -> None:
     told = repo.parallel("merge", "--all").stderr
     assert "○ bad is left out: you rejected it\n" in told
     assert repo.names() == ["bad"]
+
+
+@pytest.mark.slow
+def test_says_why_what_a_task_comes_after_is_left_out(repo: Repo) -> None:
+    repo.start("p", "sed -i.bak s/three/p/ readme.txt && rm readme.txt.bak")
+    repo.start("ch", "echo > ch", "parallel/p")
+    repo.commit("readme.txt", "one\n")
+    repo.start("bad", "echo > bad")
+    repo.start("late", "echo > late", "--after", "bad")
+    repo.parallel("review", "bad", "--reject", "-m", "No")
+    told = repo.parallel("plan").stdout
+    assert "▲ ch is left out: it comes after p, which is left out itself\n" in told
+    assert "▲ late is left out: it comes after bad, which you rejected\n" in told
+
+
+@pytest.mark.slow
+def test_tells_programs_why_it_knows_no_paths(repo: Repo) -> None:
+    repo.start("x", "git reset -q --hard $(git commit-tree -m x $(git write-tree)); echo > f")
+    (left,) = repo.json("plan")["left"]
+    assert left["paths"] is None and left["reason"].endswith("unrelated histories")

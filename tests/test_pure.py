@@ -151,6 +151,10 @@ def task(**changes: object) -> Task:
         ((), (), []),
         (("src",), (), ["docs/a.md", "top.txt"]),
         (("src/",), (), ["docs/a.md", "top.txt"]),
+        (("./src/.",), ("./src/./deep",), ["docs/a.md", "src/deep/b.py", "top.txt"]),
+        ((".",), (), []),
+        (("./",), ("./*.txt",), ["top.txt"]),
+        (("",), (), ["docs/a.md", "src/a.py", "src/deep/b.py", "top.txt"]),
         (("src/*.py",), (), ["docs/a.md", "src/deep/b.py", "top.txt"]),
         (("src/**/*.py",), (), ["docs/a.md", "top.txt"]),
         (("**",), ("*.txt",), ["top.txt"]),
@@ -213,6 +217,8 @@ def test_escapes_what_could_change_a_terminal() -> None:
 def test_aligns_wide_letters_and_cuts_the_last_column() -> None:
     assert table([["a", "日本", "x"], ["bb", "c", "y"]]) == "a   日本  x\nbb  c     y"
     assert table([["a", "", "x" * 50]], width=20) == "a  " + "x" * 16 + "…"
+    assert table([["a", "日" * 50]], width=21) == "a  " + "日" * 8 + "…"
+    assert table([["日本", "x日" * 50]], width=20) == "日本  " + "x日" * 4 + "x…"
 
 
 LOCKED = """fatal: Unable to create '/r/.git/index.lock': File exists.

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -266,6 +267,13 @@ def test_a_difftool_shows_both_sides(repo: Repo, task: Repo, *, bare: bool) -> N
     assert "THREE" not in review(repo, "--tool")
     assert seen.read_text() == "one\ntwo\nthree\nfour\nfive\none\ntwo\nTHREE\nfour\nfive\n"
     assert verdict(repo) == ("seen", True)
+    if bare:
+        shutil.rmtree(path)
+        told = repo.parallel("review", "x", "--tool", ok=1).stderr
+        assert (
+            "✗ `x` has no worktree, and git's difftool needs one\n↳ git parallel doctor\n" in told
+        )
+        assert "THREE" in review(repo)
 
 
 def test_names_alone(repo: Repo, task: Repo) -> None:
@@ -1201,7 +1209,7 @@ def test_refuses_what_makes_no_sense(repo: Repo, task: Repo) -> None:
     for line, told in (
         ("--accept", "name a task"),
         ("x -m why", "-m is for --reject and --accept"),
-        ("x --reject", "say what is wrong with it"),
+        ("x --reject", "it\n↳ git parallel review x --reject -m TEXT\n"),
         ("x --accept --stat", "one thing at a time"),
         ("x --files --json", "--json tells paths, numbers and commits, and takes no --files"),
         ("x --since-last --json", "takes no --since-last"),

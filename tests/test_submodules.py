@@ -116,6 +116,57 @@ def test_a_submodule_that_can_not_be_had_is_named(nested: Repo) -> None:
     assert "submodules: `submodule libs/out er` ended with" in nested.task("x")["reason"]
 
 
+MOVE = "git update-index --cacheinfo 160000,$(git rev-parse HEAD),sub"
+
+
+@pytest.fixture
+def ignored(repo: Repo) -> Repo:
+    """A repository with a submodule whose commits git is told to ignore."""
+    settings = "\tpath = sub\n\turl = ../sub\n\tignore = all\n"
+    (repo.path / "sub").mkdir()
+    head = repo.commit(".gitmodules", f'[submodule "sub"]\n{settings}')
+    repo.git("update-index", "--add", "--cacheinfo", f"160000,{head},sub")
+    repo.git("commit", "--quiet", "-m", "Add sub")
+    return repo
+
+
+def test_a_submodule_that_git_ignores_is_a_change_all_the_same(ignored: Repo) -> None:
+    words = ("--no-bootstrap", "--never", "sub")
+    ignored.start("x", f"{MOVE} && git commit -qm bump", *words)
+    task = ignored.task("x")
+    assert (task["status"], task["breaches"]) == ("ready", ["sub"])
+    assert ignored.json("review", "x")["paths"] == ["sub"]
+    for form, word in (("--files", "M\tsub"), ("--stat", "1 file changed"), ("", "+Subproject")):
+        assert word in ignored.parallel("review", "x", *form.split()).stdout
+    refused = ignored.parallel("merge", "x", ok=1).stderr
+    assert "sub" in refused and "changes nothing" not in refused
+    ignored.parallel("merge", "x", "--allow-breaches")
+    assert ignored.git("diff", "--ignore-submodules=none", "--name-only", "HEAD~", "HEAD") == "sub"
+
+
+@pytest.mark.slow
+def test_what_is_new_in_a_submodule_that_git_ignores_is_shown(ignored: Repo) -> None:
+    move = f"{MOVE} && git commit -qm bump"
+    path = ignored.start("x", move, "--no-bootstrap")
+    ignored.parallel("review", "x")
+    run("sh", "-c", move, cwd=path)
+    assert "+Subproject" in ignored.parallel("review", "x", "--since-last").stdout
+    run("git", "reset", "--quiet", "--soft", "HEAD~2", cwd=path)
+    run("sh", "-c", f"echo >f && git add f && {move}", cwd=path)
+    shown = ignored.parallel("review", "x", "--since-last").stdout
+    assert "+++ b/f" in shown and "+Subproject" in shown
+    edited = ignored.parallel("review", "x", "--edit", env={"GIT_EDITOR": "cp $1 form; cat"})
+    assert "+Subproject" in edited.stdout
+
+
+@pytest.mark.slow
+def test_commits_a_submodule_that_git_ignores(ignored: Repo) -> None:
+    script = "git init -q sub && cd sub && git commit -q --allow-empty -m new"
+    path = ignored.start("x", script, "--no-bootstrap")
+    assert ignored.task("x")["status"] == "ready"
+    assert Repo(path).git("rev-parse", "HEAD:sub") == Repo(path / "sub").git("rev-parse", "HEAD")
+
+
 @pytest.fixture
 def large(repo: Repo) -> Repo:
     """A repository with a file that git-lfs keeps."""

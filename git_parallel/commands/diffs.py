@@ -4,7 +4,9 @@ from typing import Any
 
 from git_parallel import comments, forecast, output, review
 from git_parallel.brief import first_line
+from git_parallel.changes import SUBMODULES
 from git_parallel.commands import opinion, paging, render
+from git_parallel.errors import ParallelError
 from git_parallel.git import Git
 from git_parallel.records import Reviewed
 from git_parallel.repository import Repository
@@ -13,10 +15,10 @@ from git_parallel.task_view import TaskView
 from git_parallel.wording import in_line
 
 FORMS = {
-    None: ("diff", "--stat", "--patch"),
-    "stat": ("diff", "--stat"),
-    "files": ("diff", "--name-status"),
-    "tool": ("difftool",),
+    None: ("diff", SUBMODULES, "--stat", "--patch"),
+    "stat": ("diff", SUBMODULES, "--stat"),
+    "files": ("diff", SUBMODULES, "--name-status"),
+    "tool": ("difftool", SUBMODULES),
 }
 NEW = (  # of merges what they did beside merging, of those of more than two everything
     ("--max-parents=1", "--reverse"),
@@ -32,11 +34,15 @@ def show(repository: Repository, view: TaskView, span: Span, form: str | None) -
     """Show a task in one of the forms; who has seen its diff has looked at it."""
     if form == "since":
         return _since(repository, view, span)
+    git = _git_of(repository, view)
+    if form == "tool" and git.folder == repository.common:
+        words = f"`{view.task.name}` has no worktree, and git's difftool needs one"
+        raise ParallelError(words, hint="git parallel doctor")
     if form != "files":
         output.answer(output.printable("\n".join(_summary(repository, view, span))))
     view.folder.seen()
     if view.facts and view.facts.files:
-        paging.run(_git_of(repository, view), *FORMS[form], span.fork, span.tip, "--")
+        paging.run(git, *FORMS[form], span.fork, span.tip, "--")
     if form in LOOKS:
         review.looked(repository, view, span)
     return 0
@@ -123,7 +129,7 @@ def _show_rewritten(git: Git, repository: Repository, last: Reviewed, span: Span
 
 
 def _log(git: Git, *revisions: str) -> None:
-    paging.run(git, "log", "--stat", "--patch", *revisions, "--")
+    paging.run(git, "log", SUBMODULES, "--stat", "--patch", *revisions, "--")
 
 
 def _summary(repository: Repository, view: TaskView, span: Span) -> list[str]:

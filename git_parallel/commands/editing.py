@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from git_parallel import comments, form, review
+from git_parallel.changes import SUBMODULES
 from git_parallel.comments import Comment
 from git_parallel.errors import ParallelError
 from git_parallel.journal import entries
@@ -70,7 +71,8 @@ def _comment(tip: str, line: form.Line, said: str) -> Comment:
 
 
 def _form(repository: Repository, view: TaskView, span: Span) -> list[form.Line]:
-    git, same = repository.git, ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-color")
+    git = repository.git
+    same = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-color", SUBMODULES)
     raw = git.fields(*same, "--raw", "-z", span.fork, span.tip)
     patch = git.run(*same, "--patch", "--no-textconv", "--submodule=short", span.fork, span.tip).out
     intro = [text.format(name=view.task.name) for text in INTRO]

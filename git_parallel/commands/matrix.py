@@ -15,7 +15,7 @@ from git_parallel.wording import in_line
 OPTIONS = frozenset({"--json"})
 WIDTH = 80  # where stdout is no terminal
 MOST_PATHS = 5
-NAME_WIDTH = 24
+NAME_WIDTH = 24  # where there is no room for more
 MOST_APART = 16  # tasks whose columns can stand apart
 CLEAN, UNKNOWN = "·", "?"
 
@@ -91,20 +91,22 @@ def _matrix(answer: Collisions) -> list[str]:
     colliding = {name for found in answer.found for name in found.tasks}
     width = output.terminal_width() or WIDTH
     for live in (answer.live, [one for one in answer.live if one.name in colliding]):
-        lines = _rows(live, cells)
+        lines = _rows(live, cells, width)
         if max(map(len, lines)) <= width:
             left = len(answer.live) - len(live)
             return [*lines, f"and {left} more without a conflict"] if left else lines
     return []
 
 
-def _rows(live: Sequence[Live], cells: Mapping[tuple[str, ...], str]) -> list[str]:
+def _rows(live: Sequence[Live], cells: Mapping[tuple[str, ...], str], width: int) -> list[str]:
     """A row for each task: its number, its name, the target, and the tasks above it by number."""
     targets = {one.view.task.target for one in live}
     title = _cut(targets.pop()) if len(targets) == 1 else "target"
     gap = " " * (len(live) <= MOST_APART)
-    names = [_cut(one.name) + (" *" if one.uncommitted else "") for one in live]
     digits = len(str(len(live)))
+    beside = digits + len(title) + (len(live) - 1) * (1 + len(gap)) + len("   *    ")
+    room = max(NAME_WIDTH, width - beside)
+    names = [_cut(one.name, room) + (" *" if one.uncommitted else "") for one in live]
     rows = []
     for digit in range(digits):  # the numbers of the columns stand from top to bottom
         heads = gap.join(str(n).rjust(digits)[digit] for n in range(1, len(live)))
@@ -117,5 +119,7 @@ def _rows(live: Sequence[Live], cells: Mapping[tuple[str, ...], str]) -> list[st
     return output.table(rows).splitlines()
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= NAME_WIDTH else name[: NAME_WIDTH - 1] + "…"
+def _cut(name: str, width: int = NAME_WIDTH) -> str:
+    """A name in so many letters, with its end, by which those that begin alike differ."""
+    end = width // 3
+    return name if len(name) <= width else f"{name[: width - 1 - end]}…{name[-end:]}"

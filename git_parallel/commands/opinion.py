@@ -53,7 +53,8 @@ def keep(repository: Repository, view: TaskView, said: Said) -> None:
     with edited as written:
         new += written
         if rejected and not new and set(comments.waiting(view.folder)) <= {gone}:
-            raise UsageError("say what is wrong with it", hint="--reject -m TEXT")
+            hint = f"git parallel review {view.task.name} --reject -m TEXT"
+            raise UsageError("say what is wrong with it", hint=hint)
         _change(repository, view.folder, gone, new)
     if said.verdict:
         review.judge(repository, view, span, Verdict(said.verdict), said.text or "")

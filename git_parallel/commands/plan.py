@@ -10,9 +10,10 @@ import click
 from git_parallel import output
 from git_parallel.commands import matrix, render
 from git_parallel.plan import Left, Plan
-from git_parallel.proposal import REJECTED, Proposal, propose
+from git_parallel.proposal import Proposal, propose
 from git_parallel.records import Verdict
 from git_parallel.repository import find_repository
+from git_parallel.task import Status
 from git_parallel.task_view import TaskView
 from git_parallel.wording import pasted
 
@@ -52,7 +53,8 @@ def _left_json(left: Left, views: Mapping[str, TaskView]) -> dict[str, Any]:
     told["kinds"] = list(trial.kinds)
     told |= {"target": left.target} if left.target else {}
     told |= {"waits": list(left.waits)} if left.waits else {}
-    told |= {"reason": left.hindrance} if left.hindrance else {}
+    reason = left.hindrance or trial.unknown
+    told |= {"reason": reason} if reason else {}
     return told | {"steps": _steps(left, views)}
 
 
@@ -116,8 +118,10 @@ def reason_of(left: Left, views: Mapping[str, TaskView]) -> str:
 
 
 def _what_of(view: TaskView) -> str:
-    rejected = view.folder.verdict(view.tip) is Verdict.REJECTED
-    return REJECTED if rejected else f"is {view.status}"
+    """What keeps a task out of the order that another one comes after, behind `which`."""
+    if view.folder.verdict(view.tip) is Verdict.REJECTED:
+        return "you rejected"
+    return "is left out itself" if view.status is Status.READY else f"is {view.status}"
 
 
 def _until(left: Left) -> str:
