@@ -121,7 +121,8 @@ def sweep_after_forges(repository: Repository) -> None:
     is at it.
     """
     with forge.alone(repository) as alone:
-        if alone and forge.recognise(repository, look(repository, files=False).tasks):
+        tasks = look(repository, files=False).tasks if alone else ()
+        if forge.recognise(repository, tasks, pause_s=forge.PAUSE_S):
             sweep(repository)
 
 

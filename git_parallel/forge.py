@@ -155,9 +155,7 @@ def start(repository: Repository, views: Iterable[TaskView]) -> None:
     """Let a background process ask the forges, if there is anything to ask, since a forge may be
     slow to answer: whoever calls waits for nothing.
     """
-    now = time.time()
-    due = any(now - opened.failed > PAUSE_S for _, opened, _ in _open_ones(views))
-    if due and not is_held(_lock(repository)):
+    if any(_open_ones(views, PAUSE_S)) and not is_held(_lock(repository)):
         process.detach(
             ["recognise", str(repository.place)],
             folder=repository.common,
@@ -178,12 +176,13 @@ def _lock(repository: Repository) -> Path:
     return repository.store.state / "forge"
 
 
-def recognise(repository: Repository, views: Iterable[TaskView]) -> bool:
+def recognise(repository: Repository, views: Iterable[TaskView], *, pause_s: float = 0.0) -> bool:
     """Record what was merged at a forge and has arrived here; returns whether anything was. It asks
-    once for each commit that the target comes to, and what can't be known says nothing.
+    once for each commit that the target comes to, and what can't be known says nothing; a forge
+    that gave no answer is left alone for so many seconds.
     """
     found, silent = False, set[str]()
-    for view, opened, target in _open_ones(views):
+    for view, opened, target in _open_ones(views, pause_s):
         try:
             if opened.program not in silent:  # the others would only wait as long
                 found |= _ask_whether_merged(repository, view, opened, target)
@@ -196,13 +195,16 @@ def recognise(repository: Repository, views: Iterable[TaskView]) -> bool:
     return found
 
 
-def _open_ones(views: Iterable[TaskView]) -> Iterator[tuple[TaskView, Request, Branch]]:
+def _open_ones(
+    views: Iterable[TaskView], pause_s: float
+) -> Iterator[tuple[TaskView, Request, Branch]]:
     """The tasks with a request that may have been merged since the forge was asked."""
+    now = time.time()
     for view in views:
         opened = _request_of(view.folder)
         if not opened or view.evidence or view.alive or view.tip != opened.head or not view.target:
             continue
-        if opened.asked != view.target.tip:
+        if opened.asked != view.target.tip and now - opened.failed >= pause_s:
             yield view, opened, view.target
 
 
