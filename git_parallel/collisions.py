@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
@@ -61,7 +61,7 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
         live, tried = _rebased(scratch, live)
         merges = _merges(repository, scratch, live, tried)
     unclean = {pair: trial for pair, trial in merges.items() if not trial.clean}
-    found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)]
+    found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)] if unclean else []
     return Collisions(tuple(live), tuple(found), unknown)
 
 
@@ -183,8 +183,23 @@ def _target_pairs(live: Sequence[Live]) -> list[Pair]:
     return [pair for one in live if (pair := _with_target(one))]
 
 
-def _task_pairs(live: Sequence[Live]) -> list[Pair]:
-    return list(itertools.combinations([one.tip for one in live], 2))
+def _task_pairs(live: Sequence[Live], attributed: frozenset[str]) -> list[Pair]:
+    """The tips of each two tasks: one that brings attributes is merged into, as if it landed first,
+    whichever is the older.
+    """
+    pairs = list(itertools.combinations([one.tip for one in live], 2))
+    if not attributed:
+        return pairs
+    return [pair[::-1] if _is_turned(pair, attributed) else pair for pair in pairs]
+
+
+def _is_turned(pair: Pair, attributed: frozenset[str]) -> bool:
+    return pair[1] in attributed and pair[0] not in attributed
+
+
+def _turned(pairs: Iterable[Pair], attributed: frozenset[str]) -> list[Pair]:
+    """Those of which both bring attributes, the other way round: they collide if one way does."""
+    return [pair[::-1] for pair in pairs if attributed.issuperset(pair)] if attributed else []
 
 
 def _merges(
@@ -200,7 +215,9 @@ def _merges(
     key, grounds = pairs.key_of(repository), pairs.grounds_of(sources, places, paths)
     known = pairs.load(repository, key, grounds) if key else {}
     known |= _from_facts(live)
-    wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in tried]
+    among = _task_pairs(live, attributed := _attributed(live))
+    every = (*_target_pairs(live), *among, *_turned(among, attributed))
+    wanted = [pair for pair in every if pair not in tried]
     found = {pair: known[pair] for pair in wanted if pair in known}
     if missing := [pair for pair in dict.fromkeys(wanted) if pair not in found]:
         from git_parallel.outcomes import outcomes
@@ -231,17 +248,34 @@ def _sources(live: Sequence[Live], main: Path | None) -> dict[str, Source]:
     """
     branches = {one.view.task.branch: one.view for one in live}
     source_of = functools.cache(attributes.source_of)  # most have the same target
+    attributed = _attributed(live)
     found: dict[str, Source] = {}
     for one in live:
-        stack = list(_stack(one.view, branches))
-        if any(v.facts and attributes.touches(v.facts.paths) for v in stack):
+        if one.tip in attributed:
             found[one.tip] = one.tip
-        elif target := stack[-1].target:
+        elif target := list(_stack(one.view, branches))[-1].target:
             found[one.tip] = source_of(target)
         elif main:
             found[one.tip] = main
     targets = [target for one in live if (target := one.view.target)]
     return found | {target.tip: source_of(target) for target in targets}
+
+
+def _attributed(live: Sequence[Live]) -> frozenset[str]:
+    """The tips that bring attributes of their own, or of what they stand on."""
+    changing = {
+        one.view.task.branch
+        for one in live
+        if one.view.facts and attributes.touches(one.view.facts.paths)
+    }
+    if not changing:
+        return frozenset()
+    branches = {one.view.task.branch: one.view for one in live}
+    return frozenset(
+        one.tip
+        for one in live
+        if any(view.task.branch in changing for view in _stack(one.view, branches))
+    )
 
 
 def _stack(view: TaskView, branches: Mapping[str, TaskView]) -> Iterator[TaskView]:
@@ -273,7 +307,11 @@ def _with_targets(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterat
 
 
 def _among_tasks(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterator[Collision]:
+    attributed = _attributed(live)
     couples = itertools.combinations(live, 2)
-    for pair, (one, other) in zip(_task_pairs(live), couples, strict=True):
-        if pair in unclean:
-            yield Collision((one.name, other.name), "", unclean[pair])
+    for pair, (one, other) in zip(_task_pairs(live, attributed), couples, strict=True):
+        trial = unclean.get(pair)
+        if trial is None and attributed.issuperset(pair):
+            trial = unclean.get(pair[::-1])
+        if trial is not None:
+            yield Collision((one.name, other.name), "", trial)

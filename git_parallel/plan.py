@@ -21,7 +21,8 @@ MOST_LATE = 6  # more that collide with their targets are not tried on the resul
 class Candidate(Struct, frozen=True, kw_only=True):
     """A task that is not merged yet. `hindrance` says why it can't be merged though it is ready;
     `needs` are tasks that have to land before it; `place` is the branch that it lands in at last,
-    which is not its target where that is another task's branch.
+    which is not its target where that is another task's branch. One that is `attributed` changes
+    how git merges, so that of two orders with another one may land and the other not.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     size: int = 0
     paths: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    attributed: bool = False
 
 
 class Left(Struct, frozen=True):
@@ -208,8 +210,10 @@ def _chosen(
 
 
 def _blockers(name: str, known: Mapping[str, Candidate], edges: Edges) -> set[str]:
-    """What a task collides with where both land."""
-    return {other for other in edges[name] if known[other].place == known[name].place}
+    """What can't land beside a task in any order, as it collides with it where both land."""
+    one = known[name]
+    others = {other for other in edges[name] if known[other].place == one.place}
+    return set() if one.attributed else {o for o in others if not known[o].attributed}
 
 
 class _Search:

@@ -127,3 +127,48 @@ def test_a_stack_is_merged_by_the_attributes_of_its_root(make_repo: Callable[...
     repo.parallel("merge", "a", "b", "c")
     assert repo.git("show", "main:sub/log.txt").split() == ["begin", "a", "c"]
     assert repo.git("show", "main:b.txt") == "b"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["f merge=union", "f -merge"])
+@pytest.mark.parametrize("older", ["a", "b"])
+def test_plans_for_both_orders_where_a_task_changes_attributes(
+    make_repo: Callable[..., Repo], rule: str, older: str
+) -> None:
+    """One rule lets the other task land after this one, and one only before it."""
+    repo = make_repo()
+    repo.commit("f", "".join(f"{n}\n" for n in range(9)))
+    places = ("$a", "$a") if "union" in rule else ("1i", "$a")
+    edits = [
+        f"sed -i.bak '{at} {name}' f; rm f.bak;" for at, name in zip(places, "ab", strict=True)
+    ]
+    bring = f"echo '{rule}' > .gitattributes; git add .;"
+    scripts = {"a": edits[0], "b": f"{edits[1]} {bring}"}
+    for name in (older, *{"a", "b"} - {older}):
+        repo.start(name, f"{scripts[name]} git commit -qam {name}", "main")
+    found = repo.json("conflicts")["conflicts"]
+    assert [set(one["tasks"]) for one in found] == ([] if "union" in rule else [{"a", "b"}])
+    order = ["b", "a"] if "union" in rule else ["a", "b"]
+    assert repo.json("plan")["order"] == order
+    assert [one["name"] for one in repo.json("merge", "--all")["landed"]] == order
+    text = repo.git("show", "main:f").split()
+    assert {"a", "b"} < set(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("older", ["a", "b"])
+def test_tells_the_same_of_two_that_both_change_attributes_whichever_is_older(
+    make_repo: Callable[..., Repo], older: str
+) -> None:
+    repo = make_repo()
+    repo.commit("f", "f\n")
+    scripts = {
+        "a": "mkdir x; echo '* text' > x/.gitattributes; echo A >> f",
+        "b": "echo 'f merge=union' > .gitattributes; echo B >> f",
+    }
+    for name in (older, *{"a", "b"} - {older}):
+        repo.start(name, f"{scripts[name]}; git add .; git commit -qm {name}", "main")
+    found = repo.json("conflicts")["conflicts"]
+    assert [(set(one["tasks"]), one["paths"]) for one in found] == [({"a", "b"}, ["f"])]
+    assert repo.json("plan")["order"] == ["b", "a"]
+    assert repo.json("conflicts")["conflicts"] == found
