@@ -209,11 +209,15 @@ def _chosen(
     return chosen
 
 
+def _rivals(name: str, known: Mapping[str, Candidate], edges: Edges) -> set[str]:
+    """What a task collides with where both land."""
+    return {other for other in edges[name] if known[other].place == known[name].place}
+
+
 def _blockers(name: str, known: Mapping[str, Candidate], edges: Edges) -> set[str]:
-    """What can't land beside a task in any order, as it collides with it where both land."""
-    one = known[name]
-    others = {other for other in edges[name] if known[other].place == one.place}
-    return set() if one.attributed else {o for o in others if not known[o].attributed}
+    """Those of them that can't land beside it in any order."""
+    others = () if known[name].attributed else _rivals(name, known, edges)
+    return {other for other in others if not known[other].attributed}
 
 
 class _Search:
@@ -308,8 +312,10 @@ def _left(
     if waits := tuple(name for name in one.needs if name in known and name not in order):
         return Left(one.name, waits=waits)
     trial = last or Trial()
-    collides = [name for name in order if name in edges[one.name]]
-    if not collides:  # with none of them alone: those that changed the same paths
+    rivals = _rivals(one.name, known, edges)
+    collides = [name for name in order if name in rivals]
+    if not collides:  # with none of them alone: those that changed the same paths there
+        there = [name for name in order if known[name].place == one.place]
         paths = set(trial.conflicts)
-        collides = [name for name in order if not paths.isdisjoint(known[name].paths)]
+        collides = [name for name in there if not paths.isdisjoint(known[name].paths)]
     return Left(one.name, tuple(collides), trial=trial)

@@ -112,6 +112,11 @@ def test_tries_what_collides_with_its_target_on_the_result_of_others() -> None:
 def test_tasks_for_different_branches_do_not_keep_each_other_from_landing() -> None:
     tasks = [task("a"), Candidate(name="b", place="release", target="release")]
     assert plan(tasks, [("a", "b")], {}, landing()).order == ("a", "b")
+    known = {"paths": ("f",)}
+    there = Candidate(name="b", place="release", target="release", paths=("f",))
+    tasks = [task("a", **known), there, task("c", **known), task("d", **known)]
+    found = plan(tasks, [("b", "d")], {}, landing("acd"))
+    assert found.left == (Left("d", ("a", "c"), trial=CONFLICT),)
 
 
 @pytest.mark.parametrize("density", [0.05, 0.2, 0.5])
