@@ -3,15 +3,14 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from git_parallel import attributes, forecast, pairs
-from git_parallel.attributes import Places, Source
-from git_parallel.forecast import Pair, Trial
-from git_parallel.git import Git
+from git_parallel.attributes import Source
+from git_parallel.forecast import Pair, Scratch, Trial
 from git_parallel.overview import look
 from git_parallel.repository import Repository
 from git_parallel.task import Status
@@ -22,7 +21,7 @@ AT_REST = frozenset({Status.READY, Status.MERGED})
 
 
 class Collision(Struct, frozen=True):
-    """Tips that don't merge: of two tasks, or of one and its target."""
+    """Tips that don't merge, or may not: of two tasks, or of one and its target."""
 
     tasks: tuple[str, ...]
     target: str
@@ -44,12 +43,14 @@ class Live(Struct, frozen=True):
 
 class Collisions(Struct, frozen=True):
     """Every collision among live tasks and with their targets; `unknown` says whose uncommitted
-    work could not be looked at, and why.
+    work could not be looked at, and why, `missing` who could not be compared with a target, as one
+    of the two is gone.
     """
 
     live: tuple[Live, ...]
     found: tuple[Collision, ...]
     unknown: dict[str, str]
+    missing: tuple[Collision, ...] = ()
 
 
 def collisions(repository: Repository, views: Sequence[TaskView] | None = None) -> Collisions:
@@ -62,40 +63,21 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
         merges = _merges(repository, scratch, live, tried)
     unclean = {pair: trial for pair, trial in merges.items() if not trial.clean}
     found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)] if unclean else []
-    return Collisions(tuple(live), tuple(found), unknown)
+    there = {one.name for one in live}
+    lost = tuple(_missing(view) for view in views if _is_lost(view, there))
+    return Collisions(tuple(live), tuple(found), unknown, lost)
 
 
-class Scratch:
-    """Git with a scratch folder for its objects, made when it is first needed."""
+def _is_lost(view: TaskView, live: Container[str]) -> bool:
+    """Whether there is something to merge, or was, that can't be compared."""
+    if view.tip is None:
+        return view.broken
+    return view.target is None and str(view.task.name) in live
 
-    def __init__(self, repository: Repository, stack: contextlib.ExitStack) -> None:
-        self.repository = repository
-        self.stack = stack
-        self._git: Git | None = None
-        self._others: list[Path] = []
 
-    @property
-    def git(self) -> Git:
-        """Git in a folder that no task removes, for merges."""
-        if self._git is None:
-            self._git = self._aside(*self._others, large=False)
-        return self._git
-
-    @property
-    def git_for_files(self) -> Git:
-        """The same for all that lies in worktrees, which merges see if this was asked for first."""
-        git = self._aside(large=True)
-        self._others.append(Path(git.environment["GIT_OBJECT_DIRECTORY"]))
-        return git
-
-    def places(self) -> Places:
-        """The places to merge in; the folder is only made where one of them is laid out."""
-        return Places(lambda: self.git, self.repository.common)
-
-    def _aside(self, *others: Path, large: bool) -> Git:
-        place = self.repository
-        git = place.git_in(place.main) if place.main else place.git
-        return self.stack.enter_context(forecast.aside(git, place.common, *others, large=large))
+def _missing(view: TaskView) -> Collision:
+    why = view.trouble or f"its target {view.task.target} is gone"
+    return Collision((str(view.task.name),), view.task.target, Trial(unknown=why))
 
 
 def _live(

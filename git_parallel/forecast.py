@@ -13,6 +13,7 @@ from git_parallel import temporary
 from git_parallel.attributes import Places, Source
 from git_parallel.errors import GitError
 from git_parallel.git import Git, Process
+from git_parallel.repository import Repository
 from git_parallel.temporary import MEMORY
 
 Pair = tuple[str, str]
@@ -64,6 +65,39 @@ def aside(git: Git, common: Path, *others: Path, large: bool = False) -> Iterato
         known = ":".join(_quoted(folder) for folder in (common / "objects", *others))
         alternates = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": known}
         yield git.at(git.folder, GIT_OBJECT_DIRECTORY=str(scratch), **alternates)
+
+
+class Scratch:
+    """Git with a scratch folder for its objects, made when it is first needed."""
+
+    def __init__(self, repository: Repository, stack: contextlib.ExitStack) -> None:
+        self.repository = repository
+        self.stack = stack
+        self._git: Git | None = None
+        self._others: list[Path] = []
+
+    @property
+    def git(self) -> Git:
+        """Git in a folder that no task removes, for merges."""
+        if self._git is None:
+            self._git = self._aside(*self._others, large=False)
+        return self._git
+
+    @property
+    def git_for_files(self) -> Git:
+        """The same for all that lies in worktrees, which merges see if this was asked for first."""
+        git = self._aside(large=True)
+        self._others.append(Path(git.environment["GIT_OBJECT_DIRECTORY"]))
+        return git
+
+    def places(self) -> Places:
+        """The places to merge in; the folder is only made where one of them is laid out."""
+        return Places(lambda: self.git, self.repository.common)
+
+    def _aside(self, *others: Path, large: bool) -> Git:
+        place = self.repository
+        git = place.git_in(place.main) if place.main else place.git
+        return self.stack.enter_context(aside(git, place.common, *others, large=large))
 
 
 def _memory() -> str | None:

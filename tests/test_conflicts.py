@@ -161,6 +161,40 @@ def test_says_so_when_it_can_look_at_a_part_only(repo: Repo) -> None:
     assert "▲ what beta has not committed is not wholly looked at: " in shown.stderr
 
 
+def test_says_so_where_a_task_or_its_target_is_gone(repo: Repo) -> None:
+    repo.git("branch", "release")
+    for name in ("alpha", "beta"):
+        task(repo, name, ADD, "release", "--target", "release")
+    repo.git("branch", "--quiet", "-m", "release", "renamed")
+    task(repo, "gamma", ADD)
+    path = repo.parallel("path", "gamma").stdout.strip()
+    repo.git("-C", path, "branch", "--quiet", "-m", "elsewhere")
+    repo.parallel("start", "delta", "--no-bootstrap")
+    shown = repo.parallel("conflicts")
+    assert (shown.stdout, shown.stderr) == (
+        "",
+        "▲ not compared with a target: alpha, beta (its target release is gone), gamma (its branch "
+        "parallel/gamma is gone, its worktree is on elsewhere) ↳ git parallel doctor\n",
+    )
+    assert told(repo) == [
+        {"tasks": ["alpha"], "target": "release", "paths": None},
+        {"tasks": ["beta"], "target": "release", "paths": None},
+        {"tasks": ["gamma"], "target": "main", "paths": None},
+    ]
+
+
+@pytest.mark.slow
+def test_says_so_where_the_parent_of_a_stack_is_gone(repo: Repo) -> None:
+    task(repo, "alpha", ADD)
+    task(repo, "beta", ADD, "parallel/alpha")
+    repo.parallel("remove", "alpha", "--delete-branch")
+    shown = repo.parallel("conflicts")
+    assert shown.stderr == (
+        "▲ not compared with a target: beta (its target parallel/alpha is gone)"
+        " ↳ git parallel doctor\n"
+    )
+
+
 @pytest.mark.slow
 def test_looks_in_silence(repo: Repo) -> None:
     repo.parallel("start", "alpha", "--no-bootstrap")
