@@ -16,9 +16,6 @@ from git_parallel.repository import Repository
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
 
-# What is not committed in the worktrees of others is nobody's offer to be merged.
-AT_REST = frozenset({Status.READY, Status.MERGED})
-
 
 class Collision(Struct, frozen=True):
     """Tips that don't merge, or may not: of two tasks, or of one and its target."""
@@ -83,8 +80,10 @@ def _missing(view: TaskView) -> Collision:
 def _live(
     repository: Repository, scratch: Scratch, views: Sequence[TaskView]
 ) -> tuple[list[Live], dict[str, str]]:
-    """The tasks that have something to merge, with what the working ones have not committed."""
-    there = [view for view in views if view.tip and view.status is not Status.MERGED]
+    """The tasks that have something to merge, with what the working ones have not committed; what
+    is merged has only that.
+    """
+    there = [v for v in views if v.tip and (v.status is not Status.MERGED or _is_at_work(v))]
     asked = [(w, v.tip) for v in there if v.tip and (w := v.worktree) and _is_at_work(v)]
     commits: Mapping[str, str] = {}
     unknown: Mapping[str, str] = {}
@@ -96,7 +95,7 @@ def _live(
     live = []
     for view in there:
         commit = commits.get(view.worktree.id) if view.worktree else None
-        if commit or view.tip != view.task.base:
+        if commit or (view.tip != view.task.base and view.status is not Status.MERGED):
             live.append(Live(view, commit or view.tip or "", commit is not None))
     names = {v.worktree.id: str(v.task.name) for v in there if v.worktree}
     return live, {names[key]: why for key, why in unknown.items()}
@@ -122,7 +121,7 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
     steps = [
         Step(one, target.tip, attributes.source_of(target))
         for one in live
-        if one.view.facts and one.view.facts.apart and (target := one.view.target)
+        if (_is_apart(one.view) or _has_landed(one.view)) and (target := one.view.target)
     ]
     if not steps:
         return list(live), {}
@@ -130,7 +129,7 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
     moved: dict[str, Live] = {}
     known: dict[Pair, Trial] = {}
     while steps:
-        forks = {s.pair: s.one.view.facts.fork for s in steps if s.one.view.facts}
+        forks = {step.pair: _fork(step.one.view) for step in steps}
         there = places.find({step.onto: step.source for step in steps})
         tried = forecast.merged_since(scratch.git, list(forks), forks, there)
         clean = [step for step in steps if tried[step.pair].clean]
@@ -144,15 +143,34 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
             for s in clean
             for one in live
             if one.view.facts and one.view.task.target == s.one.view.task.branch
-            if one.name not in moved
+            if one.name not in moved and s.one.view.status is not Status.MERGED
         ]
     return [moved.get(one.name, one) for one in live], known
 
 
+def _is_apart(view: TaskView) -> bool:
+    return view.facts is not None and view.facts.apart
+
+
+def _has_landed(view: TaskView) -> bool:
+    """Whether it is merged, and its target has its commits in another form, as after a squash."""
+    ahead = view.facts.ahead if view.facts else 0
+    return view.status is Status.MERGED and view.landed_here and ahead > 0
+
+
+def _fork(view: TaskView) -> str | None:
+    """The commit since which the changes of a task count: what has landed counts no more."""
+    if _has_landed(view):
+        return view.tip
+    return view.facts.fork if view.facts else None
+
+
 def _is_at_work(view: TaskView) -> bool:
-    """Whether there may be uncommitted work that belongs on the tip."""
+    """Whether there may be uncommitted work that belongs on the tip. What is not committed in a
+    worktree that is ready is nobody's offer to be merged.
+    """
     tree = view.worktree
-    if tree is None or view.status in AT_REST or not tree.intact:
+    if tree is None or view.status is Status.READY or not tree.intact:
         return False
     return tree.branch == f"refs/heads/{view.task.branch}"
 

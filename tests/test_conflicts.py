@@ -121,6 +121,30 @@ def test_looks_at_what_is_not_committed_and_touches_nothing(repo: Repo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("squash", [False, True])
+def test_looks_at_what_is_not_committed_on_top_of_what_is_merged(
+    repo: Repo, tmp_path: Path, squash: bool
+) -> None:
+    for name in ("alpha", "beta"):
+        path = task(repo, name, EDIT if name == "alpha" else ADD)
+    path = Path(repo.parallel("path", "alpha").stdout.strip())
+    (path / "beta.txt").write_text("mine\n")
+    repo.git("merge", "--quiet", *(["--squash"] if squash else ["--no-ff"]), "parallel/alpha")
+    if squash:
+        repo.git("commit", "--quiet", "-m", "Squash alpha")
+    repo.commit("readme.txt", repo.git("show", "main:readme.txt").replace("alpha", "later"))
+    assert repo.task("alpha")["status"] == "merged"
+    found = {"tasks": ["alpha", "beta"], "paths": ["beta.txt"], "kinds": ["add/add"]}
+    assert told(repo) == [{**found, "uncommitted": ["alpha"]}]
+    assert repo.json("plan")["order"] == ["beta"]
+    (path / "readme.txt").write_text("other\n")
+    assert names(repo) == [["alpha", "main"], ["alpha", "beta"]]
+    repo.git("-C", str(path), "checkout", "--quiet", "readme.txt")
+    (path / "beta.txt").unlink()
+    assert told(repo) == []
+
+
+@pytest.mark.slow
 def test_looks_at_a_worktree_in_which_a_merge_is_not_finished(repo: Repo) -> None:
     task(repo, "alpha", EDIT)
     repo.parallel("start", "beta", "--no-bootstrap")
