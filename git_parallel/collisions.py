@@ -227,7 +227,7 @@ def _merges(
         found |= outcomes(scratch.git, missing, *_ground(live), at, changed)
         if key and grounds == pairs.grounds_of(sources, places, paths):  # nothing changed meanwhile
             kept = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
-            pairs.remember(repository, key, grounds, kept)
+            pairs.remember(repository, key, grounds, kept, changed)
     return {**found, **tried}
 
 

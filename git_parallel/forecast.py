@@ -33,7 +33,8 @@ SPLIT_FROM = 30  # trials from which a second process is worth its start
 
 class Trial(Struct, frozen=True):
     """The outcome of one trial merge: a tree, or the paths in conflict with the kind of each
-    (`content`, `add/add`, `modify/delete`, ...), or why it is unknown.
+    (`content`, `add/add`, `modify/delete`, ...), or why it is unknown. `touched` are the paths that
+    git had more to do for than to take one side.
     """
 
     tree: str = ""
@@ -41,6 +42,7 @@ class Trial(Struct, frozen=True):
     unknown: str = ""
     kinds: tuple[str, ...] = ()
     moves_submodule: bool = False
+    touched: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -265,7 +267,8 @@ def _parse(out: str, pairs: Sequence[Pair]) -> list[Trial]:
         messages = list(_messages(fields))
         moves_submodule = any(kind.endswith(SUBMODULE) for kind, _ in messages)
         kinds = {} if flag == CLEAN else _kinds(stages, messages, pair)
-        found.append(Trial(tree, tuple(kinds), "", tuple(kinds.values()), moves_submodule))
+        touched = tuple(path for _, paths in messages for path in paths)
+        found.append(Trial(tree, tuple(kinds), "", tuple(kinds.values()), moves_submodule, touched))
     return found
 
 

@@ -172,3 +172,31 @@ def test_tells_the_same_of_two_that_both_change_attributes_whichever_is_older(
     assert [(set(one["tasks"]), one["paths"]) for one in found] == [({"a", "b"}, ["f"])]
     assert repo.json("plan")["order"] == ["b", "a"]
     assert repo.json("conflicts")["conflicts"] == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", [True, False])
+def test_asks_again_where_the_target_renamed_what_it_has_attributes_for(
+    make_repo: Callable[..., Repo], folder: bool
+) -> None:
+    repo = make_repo()
+    repo.commit("d/f", "".join(f"{n}\n" for n in range(20)))
+    repo.commit("d/g", "g\n")
+    repo.start("a", "echo a >> d/f; git commit -qam a")
+    repo.start("b", "echo b >> d/g; git commit -qam b")
+    if not folder:
+        (repo.path / "e").mkdir()
+    repo.git("mv", *(["d", "e"] if folder else ["d/f", "e/f"]))
+    repo.commit("e/f", "".join(f"{n}\n" for n in (*range(20), "main")))
+
+    def told() -> list[tuple[list[str], list[str]]]:
+        found = [(one["tasks"], one["paths"]) for one in repo.json("conflicts")["conflicts"]]
+        assert bool(repo.task("a")["conflicts"]) == bool(found)
+        return found
+
+    conflict = [(["a"], ["e/f"])]
+    assert told() == conflict
+    repo.write("e/.gitattributes", "f merge=union\n")
+    assert told() == []
+    (repo.path / "e/.gitattributes").unlink()
+    assert told() == conflict
