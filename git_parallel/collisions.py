@@ -26,11 +26,14 @@ class Collision(Struct, frozen=True):
 
 
 class Live(Struct, frozen=True):
-    """A task that has something to merge: its tip, which may be one of uncommitted work."""
+    """A task that has something to merge: its tip, which may be one of uncommitted work, and then
+    be `attributed`: that changes attributes.
+    """
 
     view: TaskView
     tip: str
     uncommitted: bool = False
+    attributed: bool = False
 
     @property
     def name(self) -> str:
@@ -87,16 +90,18 @@ def _live(
     asked = [(w, v.tip) for v in there if v.tip and (w := v.worktree) and _is_at_work(v)]
     commits: Mapping[str, str] = {}
     unknown: Mapping[str, str] = {}
+    attributed = frozenset[str]()
     if asked:
         from git_parallel.uncommitted import snapshots
 
         found = snapshots(repository, scratch.git_for_files, asked)
-        commits, unknown = found.commits, found.unknown
+        commits, unknown, attributed = found.commits, found.unknown, found.attributed
     live = []
     for view in there:
         commit = commits.get(view.worktree.id) if view.worktree else None
         if commit or (view.tip != view.task.base and view.status is not Status.MERGED):
-            live.append(Live(view, commit or view.tip or "", commit is not None))
+            tip = commit or view.tip or ""
+            live.append(Live(view, tip, commit is not None, tip in attributed))
     names = {v.worktree.id: str(v.task.name) for v in there if v.worktree}
     return live, {names[key]: why for key, why in unknown.items()}
 
@@ -268,10 +273,11 @@ def _attributed(live: Sequence[Live]) -> frozenset[str]:
         for one in live
         if one.view.facts and attributes.touches(one.view.facts.paths)
     }
+    alone = frozenset(one.tip for one in live if one.attributed)
     if not changing:
-        return frozenset()
+        return alone
     branches = {one.view.task.branch: one.view for one in live}
-    return frozenset(
+    return alone | frozenset(
         one.tip
         for one in live
         if any(view.task.branch in changing for view in _stack(one.view, branches))

@@ -200,3 +200,22 @@ def test_asks_again_where_the_target_renamed_what_it_has_attributes_for(
     assert told() == []
     (repo.path / "e/.gitattributes").unlink()
     assert told() == conflict
+
+
+@pytest.mark.slow
+def test_counts_attributes_that_a_task_has_not_committed(make_repo: Callable[..., Repo]) -> None:
+    repo, _ = make(make_repo, "main", union=False)
+    repo.start("a", line("a"))
+    repo.parallel("start", "b", "--no-bootstrap")
+    path = Path(repo.parallel("path", "b").stdout.strip())
+    with (path / "sub/log.txt").open("a") as file:
+        file.write("b\n")
+    assert repo.json("conflicts")["conflicts"] != []
+    (path / "sub/.gitattributes").write_text(UNION)
+    assert repo.json("conflicts")["conflicts"] == []
+    repo.git("-C", str(path), "add", "--all")
+    repo.git("-C", str(path), "commit", "--quiet", "-m", "b")
+    assert repo.json("conflicts")["conflicts"] == []
+    (path / "sub/.gitattributes").write_text("")
+    (found,) = repo.json("conflicts")["conflicts"]
+    assert (found["tasks"], found["uncommitted"]) == (["a", "b"], ["b"])
