@@ -3,26 +3,22 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from git_parallel import attributes, forecast, pairs
-from git_parallel.attributes import Places, Source
-from git_parallel.forecast import Pair, Trial
-from git_parallel.git import Git
+from git_parallel.attributes import Source
+from git_parallel.forecast import Pair, Scratch, Trial
 from git_parallel.overview import look
 from git_parallel.repository import Repository
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
 
-# What is not committed in the worktrees of others is nobody's offer to be merged.
-AT_REST = frozenset({Status.READY, Status.MERGED})
-
 
 class Collision(Struct, frozen=True):
-    """Tips that don't merge: of two tasks, or of one and its target."""
+    """Tips that don't merge, or may not: of two tasks, or of one and its target."""
 
     tasks: tuple[str, ...]
     target: str
@@ -30,11 +26,14 @@ class Collision(Struct, frozen=True):
 
 
 class Live(Struct, frozen=True):
-    """A task that has something to merge: its tip, which may be one of uncommitted work."""
+    """A task that has something to merge: its tip, which may be one of uncommitted work, and then
+    be `attributed`: that changes attributes.
+    """
 
     view: TaskView
     tip: str
     uncommitted: bool = False
+    attributed: bool = False
 
     @property
     def name(self) -> str:
@@ -44,12 +43,14 @@ class Live(Struct, frozen=True):
 
 class Collisions(Struct, frozen=True):
     """Every collision among live tasks and with their targets; `unknown` says whose uncommitted
-    work could not be looked at, and why.
+    work could not be looked at, and why, `missing` who could not be compared with a target, as one
+    of the two is gone.
     """
 
     live: tuple[Live, ...]
     found: tuple[Collision, ...]
     unknown: dict[str, str]
+    missing: tuple[Collision, ...] = ()
 
 
 def collisions(repository: Repository, views: Sequence[TaskView] | None = None) -> Collisions:
@@ -61,61 +62,46 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
         live, tried = _rebased(scratch, live)
         merges = _merges(repository, scratch, live, tried)
     unclean = {pair: trial for pair, trial in merges.items() if not trial.clean}
-    found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)]
-    return Collisions(tuple(live), tuple(found), unknown)
+    found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)] if unclean else []
+    there = {one.name for one in live}
+    lost = tuple(_missing(view) for view in views if _is_lost(view, there))
+    return Collisions(tuple(live), tuple(found), unknown, lost)
 
 
-class Scratch:
-    """Git with a scratch folder for its objects, made when it is first needed."""
+def _is_lost(view: TaskView, live: Container[str]) -> bool:
+    """Whether there is something to merge, or was, that can't be compared."""
+    if view.tip is None:
+        return view.broken
+    return view.target is None and str(view.task.name) in live
 
-    def __init__(self, repository: Repository, stack: contextlib.ExitStack) -> None:
-        self.repository = repository
-        self.stack = stack
-        self._git: Git | None = None
-        self._others: list[Path] = []
 
-    @property
-    def git(self) -> Git:
-        """Git in a folder that no task removes, for merges."""
-        if self._git is None:
-            self._git = self._aside(*self._others, large=False)
-        return self._git
-
-    @property
-    def git_for_files(self) -> Git:
-        """The same for all that lies in worktrees, which merges see if this was asked for first."""
-        git = self._aside(large=True)
-        self._others.append(Path(git.environment["GIT_OBJECT_DIRECTORY"]))
-        return git
-
-    def places(self) -> Places:
-        """The places to merge in; the folder is only made where one of them is laid out."""
-        return Places(lambda: self.git, self.repository.common)
-
-    def _aside(self, *others: Path, large: bool) -> Git:
-        place = self.repository
-        git = place.git_in(place.main) if place.main else place.git
-        return self.stack.enter_context(forecast.aside(git, place.common, *others, large=large))
+def _missing(view: TaskView) -> Collision:
+    why = view.trouble or f"its target {view.task.target} is gone"
+    return Collision((str(view.task.name),), view.task.target, Trial(unknown=why))
 
 
 def _live(
     repository: Repository, scratch: Scratch, views: Sequence[TaskView]
 ) -> tuple[list[Live], dict[str, str]]:
-    """The tasks that have something to merge, with what the working ones have not committed."""
-    there = [view for view in views if view.tip and view.status is not Status.MERGED]
+    """The tasks that have something to merge, with what the working ones have not committed; what
+    is merged has only that.
+    """
+    there = [v for v in views if v.tip and (v.status is not Status.MERGED or _is_at_work(v))]
     asked = [(w, v.tip) for v in there if v.tip and (w := v.worktree) and _is_at_work(v)]
     commits: Mapping[str, str] = {}
     unknown: Mapping[str, str] = {}
+    attributed = frozenset[str]()
     if asked:
         from git_parallel.uncommitted import snapshots
 
         found = snapshots(repository, scratch.git_for_files, asked)
-        commits, unknown = found.commits, found.unknown
+        commits, unknown, attributed = found.commits, found.unknown, found.attributed
     live = []
     for view in there:
         commit = commits.get(view.worktree.id) if view.worktree else None
-        if commit or view.tip != view.task.base:
-            live.append(Live(view, commit or view.tip or "", commit is not None))
+        if commit or (view.tip != view.task.base and view.status is not Status.MERGED):
+            tip = commit or view.tip or ""
+            live.append(Live(view, tip, commit is not None, tip in attributed))
     names = {v.worktree.id: str(v.task.name) for v in there if v.worktree}
     return live, {names[key]: why for key, why in unknown.items()}
 
@@ -140,7 +126,7 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
     steps = [
         Step(one, target.tip, attributes.source_of(target))
         for one in live
-        if one.view.facts and one.view.facts.apart and (target := one.view.target)
+        if (_is_apart(one.view) or _has_landed(one.view)) and (target := one.view.target)
     ]
     if not steps:
         return list(live), {}
@@ -148,7 +134,7 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
     moved: dict[str, Live] = {}
     known: dict[Pair, Trial] = {}
     while steps:
-        forks = {s.pair: s.one.view.facts.fork for s in steps if s.one.view.facts}
+        forks = {step.pair: _fork(step.one.view) for step in steps}
         there = places.find({step.onto: step.source for step in steps})
         tried = forecast.merged_since(scratch.git, list(forks), forks, there)
         clean = [step for step in steps if tried[step.pair].clean]
@@ -162,15 +148,34 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
             for s in clean
             for one in live
             if one.view.facts and one.view.task.target == s.one.view.task.branch
-            if one.name not in moved
+            if one.name not in moved and s.one.view.status is not Status.MERGED
         ]
     return [moved.get(one.name, one) for one in live], known
 
 
+def _is_apart(view: TaskView) -> bool:
+    return view.facts is not None and view.facts.apart
+
+
+def _has_landed(view: TaskView) -> bool:
+    """Whether it is merged, and its target has its commits in another form, as after a squash."""
+    ahead = view.facts.ahead if view.facts else 0
+    return view.status is Status.MERGED and view.landed_here and ahead > 0
+
+
+def _fork(view: TaskView) -> str | None:
+    """The commit since which the changes of a task count: what has landed counts no more."""
+    if _has_landed(view):
+        return view.tip
+    return view.facts.fork if view.facts else None
+
+
 def _is_at_work(view: TaskView) -> bool:
-    """Whether there may be uncommitted work that belongs on the tip."""
+    """Whether there may be uncommitted work that belongs on the tip. What is not committed in a
+    worktree that is ready is nobody's offer to be merged.
+    """
     tree = view.worktree
-    if tree is None or view.status in AT_REST or not tree.intact:
+    if tree is None or view.status is Status.READY or not tree.intact:
         return False
     return tree.branch == f"refs/heads/{view.task.branch}"
 
@@ -183,8 +188,23 @@ def _target_pairs(live: Sequence[Live]) -> list[Pair]:
     return [pair for one in live if (pair := _with_target(one))]
 
 
-def _task_pairs(live: Sequence[Live]) -> list[Pair]:
-    return list(itertools.combinations([one.tip for one in live], 2))
+def _task_pairs(live: Sequence[Live], attributed: frozenset[str]) -> list[Pair]:
+    """The tips of each two tasks: one that brings attributes is merged into, as if it landed first,
+    whichever is the older.
+    """
+    pairs = list(itertools.combinations([one.tip for one in live], 2))
+    if not attributed:
+        return pairs
+    return [pair[::-1] if _is_turned(pair, attributed) else pair for pair in pairs]
+
+
+def _is_turned(pair: Pair, attributed: frozenset[str]) -> bool:
+    return pair[1] in attributed and pair[0] not in attributed
+
+
+def _turned(pairs: Iterable[Pair], attributed: frozenset[str]) -> list[Pair]:
+    """Those of which both bring attributes, the other way round: they collide if one way does."""
+    return [pair[::-1] for pair in pairs if attributed.issuperset(pair)] if attributed else []
 
 
 def _merges(
@@ -200,7 +220,9 @@ def _merges(
     key, grounds = pairs.key_of(repository), pairs.grounds_of(sources, places, paths)
     known = pairs.load(repository, key, grounds) if key else {}
     known |= _from_facts(live)
-    wanted = [p for p in (*_target_pairs(live), *_task_pairs(live)) if p not in tried]
+    among = _task_pairs(live, attributed := _attributed(live))
+    every = (*_target_pairs(live), *among, *_turned(among, attributed))
+    wanted = [pair for pair in every if pair not in tried]
     found = {pair: known[pair] for pair in wanted if pair in known}
     if missing := [pair for pair in dict.fromkeys(wanted) if pair not in found]:
         from git_parallel.outcomes import outcomes
@@ -210,7 +232,7 @@ def _merges(
         found |= outcomes(scratch.git, missing, *_ground(live), at, changed)
         if key and grounds == pairs.grounds_of(sources, places, paths):  # nothing changed meanwhile
             kept = {pair: trial for pair, trial in found.items() if lasting.issuperset(pair)}
-            pairs.remember(repository, key, grounds, kept)
+            pairs.remember(repository, key, grounds, kept, changed)
     return {**found, **tried}
 
 
@@ -231,17 +253,35 @@ def _sources(live: Sequence[Live], main: Path | None) -> dict[str, Source]:
     """
     branches = {one.view.task.branch: one.view for one in live}
     source_of = functools.cache(attributes.source_of)  # most have the same target
+    attributed = _attributed(live)
     found: dict[str, Source] = {}
     for one in live:
-        stack = list(_stack(one.view, branches))
-        if any(v.facts and attributes.touches(v.facts.paths) for v in stack):
+        if one.tip in attributed:
             found[one.tip] = one.tip
-        elif target := stack[-1].target:
+        elif target := list(_stack(one.view, branches))[-1].target:
             found[one.tip] = source_of(target)
         elif main:
             found[one.tip] = main
     targets = [target for one in live if (target := one.view.target)]
     return found | {target.tip: source_of(target) for target in targets}
+
+
+def _attributed(live: Sequence[Live]) -> frozenset[str]:
+    """The tips that bring attributes of their own, or of what they stand on."""
+    changing = {
+        one.view.task.branch
+        for one in live
+        if one.view.facts and attributes.touches(one.view.facts.paths)
+    }
+    alone = frozenset(one.tip for one in live if one.attributed)
+    if not changing:
+        return alone
+    branches = {one.view.task.branch: one.view for one in live}
+    return alone | frozenset(
+        one.tip
+        for one in live
+        if any(view.task.branch in changing for view in _stack(one.view, branches))
+    )
 
 
 def _stack(view: TaskView, branches: Mapping[str, TaskView]) -> Iterator[TaskView]:
@@ -273,7 +313,11 @@ def _with_targets(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterat
 
 
 def _among_tasks(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterator[Collision]:
+    attributed = _attributed(live)
     couples = itertools.combinations(live, 2)
-    for pair, (one, other) in zip(_task_pairs(live), couples, strict=True):
-        if pair in unclean:
-            yield Collision((one.name, other.name), "", unclean[pair])
+    for pair, (one, other) in zip(_task_pairs(live, attributed), couples, strict=True):
+        trial = unclean.get(pair)
+        if trial is None and attributed.issuperset(pair):
+            trial = unclean.get(pair[::-1])
+        if trial is not None:
+            yield Collision((one.name, other.name), "", trial)

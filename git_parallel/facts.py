@@ -187,7 +187,7 @@ def _find_out(
     for slug, (case, *others) in cases.items():
         proved, unmerged = _verdict(case, others, judged, history)
         merge = merges.get((case.target_tip, case.tip))
-        steady = before[slug] == after[slug] and (merge is None or merge.lasting)
+        steady = before[slug] == after[slug] and _lasts(merge, known[slug])
         found[slug] = structs.replace(
             known[slug],
             conflicts=_conflicts(known[slug], merge),
@@ -218,6 +218,11 @@ def _all(
 ) -> dict[str, str]:
     targets = {slug: branches[f"refs/heads/{one.target}"] for slug, one in facts.items()}
     return {slug: grounds.of(targets[slug], one.paths) for slug, one in facts.items()}
+
+
+def _lasts(merge: Trial | None, facts: Facts) -> bool:
+    """Whether the outcome stays as long as the ground does."""
+    return merge is None or (merge.lasting and pairs.is_grounded(merge, facts.paths))
 
 
 def _conflicts(facts: Facts, merge: Trial | None) -> tuple[str, ...] | None:

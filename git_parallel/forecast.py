@@ -13,6 +13,7 @@ from git_parallel import temporary
 from git_parallel.attributes import Places, Source
 from git_parallel.errors import GitError
 from git_parallel.git import Git, Process
+from git_parallel.repository import Repository
 from git_parallel.temporary import MEMORY
 
 Pair = tuple[str, str]
@@ -32,7 +33,8 @@ SPLIT_FROM = 30  # trials from which a second process is worth its start
 
 class Trial(Struct, frozen=True):
     """The outcome of one trial merge: a tree, or the paths in conflict with the kind of each
-    (`content`, `add/add`, `modify/delete`, ...), or why it is unknown.
+    (`content`, `add/add`, `modify/delete`, ...), or why it is unknown. `touched` are the paths that
+    git had more to do for than to take one side.
     """
 
     tree: str = ""
@@ -40,6 +42,7 @@ class Trial(Struct, frozen=True):
     unknown: str = ""
     kinds: tuple[str, ...] = ()
     moves_submodule: bool = False
+    touched: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:
@@ -64,6 +67,39 @@ def aside(git: Git, common: Path, *others: Path, large: bool = False) -> Iterato
         known = ":".join(_quoted(folder) for folder in (common / "objects", *others))
         alternates = {"GIT_ALTERNATE_OBJECT_DIRECTORIES": known}
         yield git.at(git.folder, GIT_OBJECT_DIRECTORY=str(scratch), **alternates)
+
+
+class Scratch:
+    """Git with a scratch folder for its objects, made when it is first needed."""
+
+    def __init__(self, repository: Repository, stack: contextlib.ExitStack) -> None:
+        self.repository = repository
+        self.stack = stack
+        self._git: Git | None = None
+        self._others: list[Path] = []
+
+    @property
+    def git(self) -> Git:
+        """Git in a folder that no task removes, for merges."""
+        if self._git is None:
+            self._git = self._aside(*self._others, large=False)
+        return self._git
+
+    @property
+    def git_for_files(self) -> Git:
+        """The same for all that lies in worktrees, which merges see if this was asked for first."""
+        git = self._aside(large=True)
+        self._others.append(Path(git.environment["GIT_OBJECT_DIRECTORY"]))
+        return git
+
+    def places(self) -> Places:
+        """The places to merge in; the folder is only made where one of them is laid out."""
+        return Places(lambda: self.git, self.repository.common)
+
+    def _aside(self, *others: Path, large: bool) -> Git:
+        place = self.repository
+        git = place.git_in(place.main) if place.main else place.git
+        return self.stack.enter_context(aside(git, place.common, *others, large=large))
 
 
 def _memory() -> str | None:
@@ -231,7 +267,8 @@ def _parse(out: str, pairs: Sequence[Pair]) -> list[Trial]:
         messages = list(_messages(fields))
         moves_submodule = any(kind.endswith(SUBMODULE) for kind, _ in messages)
         kinds = {} if flag == CLEAN else _kinds(stages, messages, pair)
-        found.append(Trial(tree, tuple(kinds), "", tuple(kinds.values()), moves_submodule))
+        touched = tuple(path for _, paths in messages for path in paths)
+        found.append(Trial(tree, tuple(kinds), "", tuple(kinds.values()), moves_submodule, touched))
     return found
 
 

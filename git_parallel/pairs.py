@@ -7,6 +7,7 @@ be read is as good as none, and of two writers the last wins.
 """
 
 import contextlib
+import functools
 import os
 import zlib
 from collections.abc import Iterable, Mapping
@@ -64,11 +65,21 @@ def _pairs(memory: Memory, grounds: Grounds) -> dict[Pair, Trial]:
 
 
 def remember(
-    repository: Repository, key: str, grounds: Grounds, pairs: Mapping[Pair, Trial]
+    repository: Repository,
+    key: str,
+    grounds: Grounds,
+    pairs: Mapping[Pair, Trial],
+    changed: Mapping[str, Iterable[str]],
 ) -> None:
-    """Keep these outcomes in place of those before."""
+    """Keep these outcomes in place of those before; `changed` are the paths that tips changed."""
+    above = functools.cache(lambda tip: _folders(changed.get(tip, ())))
     with contextlib.suppress(OSError, ValueError):  # a read-only repository can be asked too
-        lasting = {pair: trial for pair, trial in pairs.items() if trial.lasting}
+        lasting = {
+            (ours, theirs): trial
+            for (ours, theirs), trial in pairs.items()
+            if trial.lasting
+            if not trial.touched or above(ours) | above(theirs) >= _folders(trial.touched)
+        }
         records.write_compact(repository.store.state / FILE, _memory(key, grounds, lasting))
 
 
@@ -121,6 +132,13 @@ def grounds_of(sources: Mapping[str, Source], places: Places, paths: Iterable[st
             states = (_state(f"{source}/{file}") for file in files)
             told[source] = "\n".join([str(source), *filter(None, states)])
     return {commit: told[source] for commit, source in sources.items()}
+
+
+def is_grounded(trial: Trial, paths: Iterable[str]) -> bool:
+    """Whether an outcome hangs on no attributes but those that the grounds of these paths tell of:
+    where a file or its folder was renamed, it is merged in another one than it was changed in.
+    """
+    return not trial.touched or _folders(paths).issuperset(_folders(trial.touched))
 
 
 def fingerprint(key: str, ground: str) -> str:

@@ -7,7 +7,7 @@ result of those before; where that shows a conflict that no two of them have alo
 searched for.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -15,12 +15,14 @@ from git_parallel.forecast import Trial
 
 STEPS = 6_000  # of a search; those of any twelve tasks are fewer
 ROUNDS = 6
+MOST_LATE = 6  # more that collide with their targets are not tried on the results of others
 
 
 class Candidate(Struct, frozen=True, kw_only=True):
     """A task that is not merged yet. `hindrance` says why it can't be merged though it is ready;
     `needs` are tasks that have to land before it; `place` is the branch that it lands in at last,
-    which is not its target where that is another task's branch.
+    which is not its target where that is another task's branch. One that is `attributed` changes
+    how git merges, so that of two orders with another one may land and the other not.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     size: int = 0
     paths: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    attributed: bool = False
 
 
 class Left(Struct, frozen=True):
@@ -74,7 +77,8 @@ def plan(
     known = {one.name: one for one in candidates}
     edges = _edges(known, collisions)
     able = _able(known, with_target)
-    order = _best_order(known, able, edges, land)
+    late = [name for name in _able(known) if name not in able]
+    order = _best_order(known, able, late if len(late) <= MOST_LATE else [], edges, land)
     left = [one for one in candidates if one.name not in order]
     told = land(order, [one.name for one in left if one.name in able])
     return Plan(
@@ -97,13 +101,15 @@ def _edges(known: Mapping[str, Candidate], pairs: Iterable[tuple[str, str]]) -> 
     return edges
 
 
-def _able(known: Mapping[str, Candidate], with_target: Mapping[str, Trial]) -> list[str]:
-    """What could be merged by itself, those that others need before these, the likeliest first."""
+def _able(known: Mapping[str, Candidate], without: Container[str] = ()) -> list[str]:
+    """What could be merged `without` some, those that others need before these, the likeliest
+    first.
+    """
     able: list[str] = []
     waiting = sorted(known.values(), key=_rank)
     while found := next((one for one in waiting if _may_come(one, able, known)), None):
         waiting.remove(found)
-        if found.ready and not found.hindrance and found.name not in with_target:
+        if found.ready and not found.hindrance and found.name not in without:
             able.append(found.name)
     return able
 
@@ -117,9 +123,15 @@ def _rank(one: Candidate) -> tuple[bool, int, str]:
 
 
 def _best_order(
-    known: Mapping[str, Candidate], able: Sequence[str], edges: Edges, land: Land
+    known: Mapping[str, Candidate],
+    able: Sequence[str],
+    late: Sequence[str],
+    edges: Edges,
+    land: Land,
 ) -> tuple[str, ...]:
-    """The longest of the orders that were tried, each with what could be added to it."""
+    """The longest of the orders that were tried, each with what could be added to it: also of what
+    is `late`, as it collides with its target until something that undoes a change has landed.
+    """
     best: tuple[str, ...] = ()
     refuted: list[Refuted] = []
     first: list[str] = []
@@ -127,7 +139,7 @@ def _best_order(
         chosen = _chosen(known, able, edges, refuted)
         names = [name for name in able if name in chosen]
         landed, failed = _walk(_sorted_by_need([*first, *names], chosen, known), known, land)
-        landed = _extended(landed, able, known, land)
+        landed = _extended(landed, [*able, *late], known, land)
         best = max(best, landed, key=len)
         if not failed or len(best) >= len(chosen):
             break
@@ -197,9 +209,15 @@ def _chosen(
     return chosen
 
 
-def _blockers(name: str, known: Mapping[str, Candidate], edges: Edges) -> set[str]:
+def _rivals(name: str, known: Mapping[str, Candidate], edges: Edges) -> set[str]:
     """What a task collides with where both land."""
     return {other for other in edges[name] if known[other].place == known[name].place}
+
+
+def _blockers(name: str, known: Mapping[str, Candidate], edges: Edges) -> set[str]:
+    """Those of them that can't land beside it in any order."""
+    others = () if known[name].attributed else _rivals(name, known, edges)
+    return {other for other in others if not known[other].attributed}
 
 
 class _Search:
@@ -294,8 +312,10 @@ def _left(
     if waits := tuple(name for name in one.needs if name in known and name not in order):
         return Left(one.name, waits=waits)
     trial = last or Trial()
-    collides = [name for name in order if name in edges[one.name]]
-    if not collides:  # with none of them alone: those that changed the same paths
+    rivals = _rivals(one.name, known, edges)
+    collides = [name for name in order if name in rivals]
+    if not collides:  # with none of them alone: those that changed the same paths there
+        there = [name for name in order if known[name].place == one.place]
         paths = set(trial.conflicts)
-        collides = [name for name in order if not paths.isdisjoint(known[name].paths)]
+        collides = [name for name in there if not paths.isdisjoint(known[name].paths)]
     return Left(one.name, tuple(collides), trial=trial)

@@ -84,6 +84,7 @@ def _candidate(name: str, views: Mapping[str, TaskView], parents: Mapping[str, s
         size=facts.lines if facts else 0,
         paths=facts.paths if facts else (),
         needs=tuple(dict.fromkeys(needs)),
+        attributed=facts is not None and attributes.touches(facts.paths),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from git_parallel import forecast, temporary
+from git_parallel.attributes import touches
 from git_parallel.errors import GitError
 from git_parallel.git import Git
 from git_parallel.repository import Repository
@@ -32,10 +33,13 @@ SETTINGS = (
 
 
 class Snapshots(Struct, frozen=True):
-    """The commits of uncommitted work, and why it, or a part of it, is not known; by worktree."""
+    """The commits of uncommitted work, and why it, or a part of it, is not known; by worktree. The
+    `attributed` are those of the commits that change attributes.
+    """
 
     commits: dict[str, str]
     unknown: dict[str, str]
+    attributed: frozenset[str] = frozenset()
 
 
 def snapshots(
@@ -56,9 +60,14 @@ def snapshots(
                     trees[worktree.id] = (tree, tip)
                 if why:
                     unknown[worktree.id] = why
-    changed = _changed(scratch, trees)
-    ids = forecast.commits(scratch, [(tree, [tip]) for tree, tip in changed.values()])
-    return Snapshots(dict(zip(changed, ids, strict=True)), unknown)
+    if not trees:
+        return Snapshots({}, unknown)
+    ids = forecast.commits(scratch, [(tree, [tip]) for tree, tip in trees.values()])
+    made = dict(zip(trees, ids, strict=True))
+    changes = _changes(scratch, ids)
+    attributed = frozenset(commit for commit, paths in changes.items() if touches(paths))
+    commits = {name: commit for name, commit in made.items() if changes[commit]}
+    return Snapshots(commits, unknown, attributed)
 
 
 def _beside(repository: Repository, scratch: Git, worktree: Worktree, index: Path) -> Git:
@@ -90,10 +99,17 @@ def _trees(gits: Sequence[Git]) -> Iterator[tuple[str, str]]:
         yield tree, why
 
 
-def _changed(scratch: Git, trees: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    """Those whose tree is not that of their tip."""
-    if not trees:
-        return {}
-    known = scratch.lines("rev-parse", *(f"{tip}^{{tree}}" for _, tip in trees.values()))
-    pairs = zip(trees.items(), known, strict=True)
-    return {name: (tree, tip) for (name, (tree, tip)), committed in pairs if tree != committed}
+def _changes(scratch: Git, commits: Sequence[str]) -> dict[str, list[str]]:
+    """The paths that each commit changed, in the form of git-diff-tree(1) for `--stdin`: a commit
+    that changed none is left out there.
+    """
+    found: dict[str, list[str]] = {commit: [] for commit in commits}
+    how = ("-r", "-z", "--name-only", "--no-renames", "--no-relative", "--ignore-submodules=none")
+    asked = "".join(f"{commit}\n" for commit in commits)
+    paths: list[str] = []
+    for field in scratch.run("diff-tree", "--stdin", *how, stdin=asked).fields:
+        if field in found:
+            paths = found[field]
+        else:
+            paths.append(field)
+    return found

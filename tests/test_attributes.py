@@ -127,3 +127,95 @@ def test_a_stack_is_merged_by_the_attributes_of_its_root(make_repo: Callable[...
     repo.parallel("merge", "a", "b", "c")
     assert repo.git("show", "main:sub/log.txt").split() == ["begin", "a", "c"]
     assert repo.git("show", "main:b.txt") == "b"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["f merge=union", "f -merge"])
+@pytest.mark.parametrize("older", ["a", "b"])
+def test_plans_for_both_orders_where_a_task_changes_attributes(
+    make_repo: Callable[..., Repo], rule: str, older: str
+) -> None:
+    """One rule lets the other task land after this one, and one only before it."""
+    repo = make_repo()
+    repo.commit("f", "".join(f"{n}\n" for n in range(9)))
+    places = ("$a", "$a") if "union" in rule else ("1i", "$a")
+    edits = [
+        f"sed -i.bak '{at} {name}' f; rm f.bak;" for at, name in zip(places, "ab", strict=True)
+    ]
+    bring = f"echo '{rule}' > .gitattributes; git add .;"
+    scripts = {"a": edits[0], "b": f"{edits[1]} {bring}"}
+    for name in (older, *{"a", "b"} - {older}):
+        repo.start(name, f"{scripts[name]} git commit -qam {name}", "main")
+    found = repo.json("conflicts")["conflicts"]
+    assert [set(one["tasks"]) for one in found] == ([] if "union" in rule else [{"a", "b"}])
+    order = ["b", "a"] if "union" in rule else ["a", "b"]
+    assert repo.json("plan")["order"] == order
+    assert [one["name"] for one in repo.json("merge", "--all")["landed"]] == order
+    text = repo.git("show", "main:f").split()
+    assert {"a", "b"} < set(text)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("older", ["a", "b"])
+def test_tells_the_same_of_two_that_both_change_attributes_whichever_is_older(
+    make_repo: Callable[..., Repo], older: str
+) -> None:
+    repo = make_repo()
+    repo.commit("f", "f\n")
+    scripts = {
+        "a": "mkdir x; echo '* text' > x/.gitattributes; echo A >> f",
+        "b": "echo 'f merge=union' > .gitattributes; echo B >> f",
+    }
+    for name in (older, *{"a", "b"} - {older}):
+        repo.start(name, f"{scripts[name]}; git add .; git commit -qm {name}", "main")
+    found = repo.json("conflicts")["conflicts"]
+    assert [(set(one["tasks"]), one["paths"]) for one in found] == [({"a", "b"}, ["f"])]
+    assert repo.json("plan")["order"] == ["b", "a"]
+    assert repo.json("conflicts")["conflicts"] == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", [True, False])
+def test_asks_again_where_the_target_renamed_what_it_has_attributes_for(
+    make_repo: Callable[..., Repo], folder: bool
+) -> None:
+    repo = make_repo()
+    repo.commit("d/f", "".join(f"{n}\n" for n in range(20)))
+    repo.commit("d/g", "g\n")
+    repo.start("a", "echo a >> d/f; git commit -qam a")
+    repo.start("b", "echo b >> d/g; git commit -qam b")
+    if not folder:
+        (repo.path / "e").mkdir()
+    repo.git("mv", *(["d", "e"] if folder else ["d/f", "e/f"]))
+    repo.commit("e/f", "".join(f"{n}\n" for n in (*range(20), "main")))
+
+    def told() -> list[tuple[list[str], list[str]]]:
+        found = [(one["tasks"], one["paths"]) for one in repo.json("conflicts")["conflicts"]]
+        assert bool(repo.task("a")["conflicts"]) == bool(found)
+        return found
+
+    conflict = [(["a"], ["e/f"])]
+    assert told() == conflict
+    repo.write("e/.gitattributes", "f merge=union\n")
+    assert told() == []
+    (repo.path / "e/.gitattributes").unlink()
+    assert told() == conflict
+
+
+@pytest.mark.slow
+def test_counts_attributes_that_a_task_has_not_committed(make_repo: Callable[..., Repo]) -> None:
+    repo, _ = make(make_repo, "main", union=False)
+    repo.start("a", line("a"))
+    repo.parallel("start", "b", "--no-bootstrap")
+    path = Path(repo.parallel("path", "b").stdout.strip())
+    with (path / "sub/log.txt").open("a") as file:
+        file.write("b\n")
+    assert repo.json("conflicts")["conflicts"] != []
+    (path / "sub/.gitattributes").write_text(UNION)
+    assert repo.json("conflicts")["conflicts"] == []
+    repo.git("-C", str(path), "add", "--all")
+    repo.git("-C", str(path), "commit", "--quiet", "-m", "b")
+    assert repo.json("conflicts")["conflicts"] == []
+    (path / "sub/.gitattributes").write_text("")
+    (found,) = repo.json("conflicts")["conflicts"]
+    assert (found["tasks"], found["uncommitted"]) == (["a", "b"], ["b"])

@@ -127,6 +127,30 @@ def test_looks_at_what_is_not_committed_and_touches_nothing(repo: Repo) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("squash", [False, True])
+def test_looks_at_what_is_not_committed_on_top_of_what_is_merged(
+    repo: Repo, tmp_path: Path, squash: bool
+) -> None:
+    for name in ("alpha", "beta"):
+        path = task(repo, name, EDIT if name == "alpha" else ADD)
+    path = Path(repo.parallel("path", "alpha").stdout.strip())
+    (path / "beta.txt").write_text("mine\n")
+    repo.git("merge", "--quiet", *(["--squash"] if squash else ["--no-ff"]), "parallel/alpha")
+    if squash:
+        repo.git("commit", "--quiet", "-m", "Squash alpha")
+    repo.commit("readme.txt", repo.git("show", "main:readme.txt").replace("alpha", "later"))
+    assert repo.task("alpha")["status"] == "merged"
+    found = {"tasks": ["alpha", "beta"], "paths": ["beta.txt"], "kinds": ["add/add"]}
+    assert told(repo) == [{**found, "uncommitted": ["alpha"]}]
+    assert repo.json("plan")["order"] == ["beta"]
+    (path / "readme.txt").write_text("other\n")
+    assert names(repo) == [["alpha", "main"], ["alpha", "beta"]]
+    repo.git("-C", str(path), "checkout", "--quiet", "readme.txt")
+    (path / "beta.txt").unlink()
+    assert told(repo) == []
+
+
+@pytest.mark.slow
 def test_looks_at_a_worktree_in_which_a_merge_is_not_finished(repo: Repo) -> None:
     task(repo, "alpha", EDIT)
     repo.parallel("start", "beta", "--no-bootstrap")
@@ -165,6 +189,40 @@ def test_says_so_when_it_can_look_at_a_part_only(repo: Repo) -> None:
     (path / "other").touch()
     shown = repo.parallel("conflicts")
     assert "▲ what beta has not committed is not wholly looked at: " in shown.stderr
+
+
+def test_says_so_where_a_task_or_its_target_is_gone(repo: Repo) -> None:
+    repo.git("branch", "release")
+    for name in ("alpha", "beta"):
+        task(repo, name, ADD, "release", "--target", "release")
+    repo.git("branch", "--quiet", "-m", "release", "renamed")
+    task(repo, "gamma", ADD)
+    path = repo.parallel("path", "gamma").stdout.strip()
+    repo.git("-C", path, "branch", "--quiet", "-m", "elsewhere")
+    repo.parallel("start", "delta", "--no-bootstrap")
+    shown = repo.parallel("conflicts")
+    assert (shown.stdout, shown.stderr) == (
+        "",
+        "▲ not compared with a target: alpha, beta (its target release is gone), gamma (its branch "
+        "parallel/gamma is gone, its worktree is on elsewhere) ↳ git parallel doctor\n",
+    )
+    assert told(repo) == [
+        {"tasks": ["alpha"], "target": "release", "paths": None},
+        {"tasks": ["beta"], "target": "release", "paths": None},
+        {"tasks": ["gamma"], "target": "main", "paths": None},
+    ]
+
+
+@pytest.mark.slow
+def test_says_so_where_the_parent_of_a_stack_is_gone(repo: Repo) -> None:
+    task(repo, "alpha", ADD)
+    task(repo, "beta", ADD, "parallel/alpha")
+    repo.parallel("remove", "alpha", "--delete-branch")
+    shown = repo.parallel("conflicts")
+    assert shown.stderr == (
+        "▲ not compared with a target: beta (its target parallel/alpha is gone)"
+        " ↳ git parallel doctor\n"
+    )
 
 
 @pytest.mark.slow

@@ -300,6 +300,22 @@ def test_tries_several_one_onto_the_other(repo: Repo) -> None:
 
 
 @pytest.mark.slow
+def test_names_only_what_goes_into_the_same_branch_where_tries_conflict(repo: Repo) -> None:
+    repo.git("branch", "release")
+    repo.start("x", EDIT)
+    repo.start("a", EDIT, "release", "--target", "release")
+    repo.start("s", ADD, "parallel/x")
+    repo.start("y", OTHER)
+    (left,) = repo.json("plan")["left"]
+    assert (left["name"], left["collides"]) == ("y", ["x", "s"])
+    done = repo.json("merge", "x", "a", "s", "y", "--dry-run", ok=1)
+    assert [entry["name"] for entry in done["landed"]] == ["x", "a", "s"]
+    assert [one["reason"] for one in done["refused"]] == [
+        "`y` conflicts with main in readme.txt, once x, s landed"
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["merge", "squash", "rebase", "ff"])
 def test_tries_a_stack_as_it_will_be(repo: Repo, strategy: str) -> None:
     repo.start("x", EDIT)

@@ -10,11 +10,12 @@ from git_parallel import output
 from git_parallel.collisions import Collision, Collisions, Live, collisions
 from git_parallel.forecast import Trial
 from git_parallel.repository import find_repository
-from git_parallel.wording import in_line
+from git_parallel.wording import in_line, named
 
 OPTIONS = frozenset({"--json"})
 WIDTH = 80  # where stdout is no terminal
 MOST_PATHS = 5
+MOST_NAMES = 6
 NAME_WIDTH = 24  # where there is no room for more
 MOST_APART = 16  # tasks whose columns can stand apart
 CLEAN, UNKNOWN = "·", "?"
@@ -31,18 +32,29 @@ def show(*, as_json: bool) -> int:
     for name, why in answer.unknown.items():
         words = f"what {name} has not committed is not wholly looked at: {why}"
         output.tell(output.WARNING, output.printable(words))
+    if answer.missing:
+        words = f"not compared with a target: {_missing(answer.missing)}"
+        output.tell(output.WARNING, output.printable(words), hint="git parallel doctor")
     if as_json:
         output.json({"version": 1, "conflicts": _json(answer)})
     elif answer.found:
         _show(answer)
-    else:
+    elif not answer.missing:
         output.tell(output.NOTHING, "no conflicts among the tasks and their targets")
     return 0
 
 
+def _missing(missing: Sequence[Collision]) -> str:
+    """Who could not be compared with a target, with the reasons that several may have in common."""
+    names: dict[str, list[str]] = {}
+    for one in missing:
+        names.setdefault(one.trial.unknown, []).extend(one.tasks)
+    return ", ".join(f"{named(those, MOST_NAMES)} ({why})" for why, those in names.items())
+
+
 def _json(answer: Collisions) -> list[dict[str, Any]]:
     uncommitted = {one.name for one in answer.live if one.uncommitted}
-    return [collision_json(found, uncommitted) for found in answer.found]
+    return [collision_json(found, uncommitted) for found in (*answer.found, *answer.missing)]
 
 
 def collision_json(found: Collision, uncommitted: set[str]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from git_parallel.proposal import REJECTED, propose
 from git_parallel.repository import Repository, find_repository
 from git_parallel.stack import Moved
 from git_parallel.supervisor import Stopped
-from git_parallel.task import Status
+from git_parallel.task import Status, Task
 from git_parallel.task_view import TaskView
 from git_parallel.trust import Trust
 from git_parallel.workshop import Workshop
@@ -212,9 +212,21 @@ def _attempt(shop: Workshop, name: str, how: How, tried: list[Landing]) -> Landi
         return attempt(before=tried)
     except ConflictError as error:
         attempt()
-        names = ", ".join(one.view.task.name for one in tried)
+        names = ", ".join(_landed_there(look(shop.repository, [name]).tasks[0].task, tried))
         words = f"{error.message}, once {names} landed"
         raise ConflictError(words, "git parallel conflicts", error.paths) from error
+
+
+def _landed_there(task: Task, tried: Sequence[Landing]) -> list[str]:
+    """Those of some tasks that landed where a task goes, which is further where it stands on one of
+    them, or in the task itself.
+    """
+    branches, target = {task.branch}, task.target
+    for one in tried:
+        if one.view.task.branch == target:
+            target = one.view.task.target
+    branches.add(target)
+    return [one.view.task.name for one in tried if one.view.task.target in branches]
 
 
 def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> None:
