@@ -499,7 +499,8 @@ def test_a_branch_that_was_deleted_by_hand_is_made_again_where_it_was(whole: Rep
 
 
 def test_a_target_that_is_gone_is_explained_and_not_guessed(whole: Repo) -> None:
-    whole.git("branch", "-m", "main", "trunk")
+    whole.git("switch", "--quiet", "-c", "trunk")  # nothing says that it is called so now
+    whole.git("branch", "-D", "main")
     told = whole.parallel("doctor", "--fix", ok=1).stdout
     assert "✗ x: the branch main, which it is to be merged into, is gone; " in told
     assert "↳ git branch main " in told
