@@ -60,9 +60,12 @@ def collisions(repository: Repository, views: Sequence[TaskView] | None = None) 
         scratch = Scratch(repository, stack)
         live, unknown = _live(repository, scratch, views)
         live, tried = _rebased(scratch, live)
-        merges = _merges(repository, scratch, live, tried)
+        attributed = _attributed(live)
+        merges = _merges(repository, scratch, live, tried, attributed)
     unclean = {pair: trial for pair, trial in merges.items() if not trial.clean}
-    found = [*_with_targets(live, unclean), *_among_tasks(live, unclean)] if unclean else []
+    found = (
+        [*_with_targets(live, unclean), *_among_tasks(live, unclean, attributed)] if unclean else []
+    )
     there = {one.name for one in live}
     lost = tuple(_missing(view) for view in views if _is_lost(view, there))
     return Collisions(tuple(live), tuple(found), unknown, lost)
@@ -130,7 +133,8 @@ def _rebased(scratch: Scratch, live: Sequence[Live]) -> tuple[list[Live], dict[P
     ]
     if not steps:
         return list(live), {}
-    places, sources = scratch.places(), _sources(live, scratch.repository.main)
+    places = scratch.places()
+    sources = _sources(live, scratch.repository.main, _attributed(live))
     moved: dict[str, Live] = {}
     known: dict[Pair, Trial] = {}
     while steps:
@@ -195,11 +199,7 @@ def _task_pairs(live: Sequence[Live], attributed: frozenset[str]) -> list[Pair]:
     pairs = list(itertools.combinations([one.tip for one in live], 2))
     if not attributed:
         return pairs
-    return [pair[::-1] if _is_turned(pair, attributed) else pair for pair in pairs]
-
-
-def _is_turned(pair: Pair, attributed: frozenset[str]) -> bool:
-    return pair[1] in attributed and pair[0] not in attributed
+    return [(b, a) if b in attributed and a not in attributed else (a, b) for a, b in pairs]
 
 
 def _turned(pairs: Iterable[Pair], attributed: frozenset[str]) -> list[Pair]:
@@ -208,7 +208,11 @@ def _turned(pairs: Iterable[Pair], attributed: frozenset[str]) -> list[Pair]:
 
 
 def _merges(
-    repository: Repository, scratch: Scratch, live: Sequence[Live], tried: Mapping[Pair, Trial]
+    repository: Repository,
+    scratch: Scratch,
+    live: Sequence[Live],
+    tried: Mapping[Pair, Trial],
+    attributed: frozenset[str],
 ) -> dict[Pair, Trial]:
     """The outcomes of all pairs beside those that were tried already: known from the facts of
     tasks, remembered, plain from the paths, or tried now.
@@ -216,11 +220,11 @@ def _merges(
     lasting = {one.tip for one in live if one.view.facts and not one.uncommitted}
     lasting |= {one.view.target.tip for one in live if one.view.target}
     paths = {path for one in live if one.view.facts for path in one.view.facts.paths}
-    sources, places = _sources(live, repository.main), scratch.places()
+    sources, places = _sources(live, repository.main, attributed), scratch.places()
     key, grounds = pairs.key_of(repository), pairs.grounds_of(sources, places, paths)
     known = pairs.load(repository, key, grounds) if key else {}
     known |= _from_facts(live)
-    among = _task_pairs(live, attributed := _attributed(live))
+    among = _task_pairs(live, attributed)
     every = (*_target_pairs(live), *among, *_turned(among, attributed))
     wanted = [pair for pair in every if pair not in tried]
     found = {pair: known[pair] for pair in wanted if pair in known}
@@ -246,14 +250,15 @@ def _from_facts(live: Sequence[Live]) -> dict[Pair, Trial]:
     return found
 
 
-def _sources(live: Sequence[Live], main: Path | None) -> dict[str, Source]:
+def _sources(
+    live: Sequence[Live], main: Path | None, attributed: frozenset[str]
+) -> dict[str, Source]:
     """Whose attributes count in a merge into each tip: those of the target that tasks go to in the
     end, as both will be there, or those of the tip where it has changed them; those of the main
     worktree, where that target is gone.
     """
     branches = {one.view.task.branch: one.view for one in live}
     source_of = functools.cache(attributes.source_of)  # most have the same target
-    attributed = _attributed(live)
     found: dict[str, Source] = {}
     for one in live:
         if one.tip in attributed:
@@ -312,12 +317,11 @@ def _with_targets(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterat
             yield Collision((one.name,), one.view.task.target, unclean[pair])
 
 
-def _among_tasks(live: Sequence[Live], unclean: Mapping[Pair, Trial]) -> Iterator[Collision]:
-    attributed = _attributed(live)
+def _among_tasks(
+    live: Sequence[Live], unclean: Mapping[Pair, Trial], attributed: frozenset[str]
+) -> Iterator[Collision]:
     couples = itertools.combinations(live, 2)
     for pair, (one, other) in zip(_task_pairs(live, attributed), couples, strict=True):
-        trial = unclean.get(pair)
-        if trial is None and attributed.issuperset(pair):
-            trial = unclean.get(pair[::-1])
-        if trial is not None:
+        turned = pair[::-1] if attributed.issuperset(pair) else pair
+        if trial := unclean.get(pair) or unclean.get(turned):
             yield Collision((one.name, other.name), "", trial)
