@@ -217,7 +217,8 @@ def test_says_so_where_a_task_or_its_target_is_gone(repo: Repo) -> None:
 def test_says_so_where_the_parent_of_a_stack_is_gone(repo: Repo) -> None:
     task(repo, "alpha", ADD)
     task(repo, "beta", ADD, "parallel/alpha")
-    repo.parallel("remove", "alpha", "--delete-branch")
+    repo.parallel("remove", "alpha")
+    repo.git("branch", "-D", "parallel/alpha")
     shown = repo.parallel("conflicts")
     assert shown.stderr == (
         "▲ not compared with a target: beta (its target parallel/alpha is gone)"
