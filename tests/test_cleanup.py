@@ -433,6 +433,7 @@ def test_an_unmerged_branch_stays_and_undo_connects_it_again(repo: Repo) -> None
     assert "✓ x cleaned up" in repo.parallel("merge", "x").stderr
 
 
+@pytest.mark.slow
 def test_what_was_brought_back_stays(repo: Repo) -> None:
     repo.start("x", EDIT)
     repo.git("merge", "--quiet", "parallel/x")

@@ -191,6 +191,7 @@ def test_says_so_when_it_can_look_at_a_part_only(repo: Repo) -> None:
     assert "▲ what beta has not committed is not wholly looked at: " in shown.stderr
 
 
+@pytest.mark.slow
 def test_says_so_where_a_task_or_its_target_is_gone(repo: Repo) -> None:
     repo.git("branch", "release")
     for name in ("alpha", "beta"):
@@ -359,6 +360,7 @@ def test_asks_again_about_a_target_where_git_would_merge_otherwise(repo: Repo) -
     assert names(repo) == []
 
 
+@pytest.mark.slow
 def test_does_not_take_what_it_knows_of_one_target_for_another(repo: Repo) -> None:
     repo.git("switch", "--quiet", "--create", "joining")
     repo.commit(".gitattributes", "readme.txt merge=union\n")

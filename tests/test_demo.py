@@ -117,6 +117,7 @@ def test_leaves_nothing_behind_when_it_is_interrupted(
     assert processes(temporary) == []
 
 
+@pytest.mark.slow
 def test_leaves_nothing_behind_when_a_step_fails(
     tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

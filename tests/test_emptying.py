@@ -91,6 +91,7 @@ def test_the_oldest_go_where_it_holds_too_much_but_not_without_a_word(repo: Repo
     assert [row.split()[1] for row in rows] == ["y", "z"]
 
 
+@pytest.mark.slow
 def test_what_a_wrong_clock_makes_look_old_is_told_of_first(repo: Repo) -> None:
     journal = move(repo, "x", days_ago=400)
     repo.start("here", ADD)

@@ -213,6 +213,7 @@ def test_runs_the_hooks_of_others_when_it_lands(repo: Repo) -> None:
     assert (repo.path / "merged").exists()
 
 
+@pytest.mark.slow
 def test_a_task_that_somebody_else_swept_meanwhile_has_landed(repo: Repo) -> None:
     repo.start("x", EDIT)
     repo.start("y", ADD)
@@ -288,6 +289,7 @@ def test_shows_the_diff_in_the_pager_of_git(repo: Repo, tmp_path: Path) -> None:
     assert "THREE" in (tmp_path / "paged").read_text()
 
 
+@pytest.mark.slow
 def test_tries_several_one_onto_the_other(repo: Repo) -> None:
     repo.start("x", EDIT)
     repo.start("y", OTHER)

@@ -260,6 +260,7 @@ def test_lands_as_many_as_the_best_order_nearly_always_and_never_two_fewer(
     assert missed.count(0) >= 95
 
 
+@pytest.mark.slow
 def test_lands_after_a_revert_what_collides_with_its_target_until_then(repo: Repo) -> None:
     repo.start("t", "sed -i.bak s/three/T/ readme.txt; git commit -qm T readme.txt")
     repo.commit("readme.txt", repo.git("show", "main:readme.txt").replace("three", "M"))

@@ -303,6 +303,7 @@ def test_escapes_in_names_and_subjects_do_not_reach_the_terminal(repo: Repo, tas
 FORGED = "x\n✓ b accepted by boss"
 
 
+@pytest.mark.slow
 def test_a_line_break_in_a_name_forges_no_line(repo: Repo) -> None:
     name = FORGED.replace("\n", "\\n")
     add = f"printf q > \"$(printf '{name}')\"; git add .; git commit -qm b"

@@ -86,6 +86,7 @@ def test_twenty_starts_at_once_share_no_port(repo: Repo) -> None:
     assert set(ports).isdisjoint(taken)
 
 
+@pytest.mark.slow
 def test_a_slot_is_free_again_when_its_task_has_gone(repo: Repo) -> None:
     repo.parallel("start", "x", "--no-bootstrap")
     before = repo.task("x")

@@ -130,6 +130,7 @@ def ignored(repo: Repo) -> Repo:
     return repo
 
 
+@pytest.mark.slow
 def test_a_submodule_that_git_ignores_is_a_change_all_the_same(ignored: Repo) -> None:
     words = ("--no-bootstrap", "--never", "sub")
     ignored.start("x", f"{MOVE} && git commit -qm bump", *words)
