@@ -257,7 +257,7 @@ def destination(repository: Repository, view: TaskView) -> tuple[Forge, str, str
             hint="git remote add origin URL",
         )
     upstream = settings.get(f"branch.{target}.merge".lower(), "")
-    forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
+    forge = _forge_of(settings.get(f"remote.{remote}.url".lower(), ""))
     return forge, remote, upstream.removeprefix("refs/heads/") or target
 
 

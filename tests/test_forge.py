@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from git_parallel.forge import destination
+from git_parallel.overview import look
+from git_parallel.repository import find_repository
 from tests.conftest import Repo, mostly_slow, run, until
 
 ADD = "echo new > new.txt && git add . && git commit -qm 'Add new'"
@@ -401,3 +404,20 @@ def test_says_what_is_missing(repo: Repo, tmp_path: Path, monkeypatch: pytest.Mo
         "↳ gh auth login\n"
     )
     assert "can't be edited" in repo.parallel("merge", "x", "--pr", "--edit", ok=2).stderr
+
+
+@pytest.mark.slow
+def test_knows_the_forge_of_a_remote_by_its_address_whatever_it_is_called(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "bin"
+    place.mkdir()
+    for program in ("gh", "glab"):
+        (place / program).write_text("#!/bin/sh\n")
+        (place / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+    repo.start("x", ADD)
+    repo.git("remote", "add", "Fork", "https://gitlab.com/ada/thing.git")
+    (view,) = look(find_repository(repo.path)).tasks
+    found, remote, into = destination(find_repository(repo.path), view)
+    assert (found.program, remote, into) == ("glab", "Fork", "main")
