@@ -112,7 +112,8 @@ def renamed(repository: Repository, branch: str) -> str | None:
     while f"refs/heads/{branch}" not in there:
         words = f"Branch: renamed refs/heads/{branch} to refs/heads/"
         asked = ("-F", f"--grep-reflog={words}", "--format=%gs", "-1")
-        told = repository.git.run("log", "-g", "--branches", *asked, ok=(0, 128)).out.strip()
+        log = ("-c", "log.showSignature=false", "log", "-g", "--branches")
+        told = repository.git.run(*log, *asked, ok=(0, 128)).out.strip()
         branch = told.removeprefix(words)
         if not told.startswith(words) or branch in seen:
             return None

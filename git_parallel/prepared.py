@@ -149,9 +149,11 @@ def _ff(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
 
 
 def _rebase(bench: Bench, _wish: Wish, target: Branch, tip: str) -> str:
-    name = bench.view.task.name
-    base = own_base(bench.repository, bench.view, target.tip)
-    refuse_merges(bench.repository, bench.view, base, f"git parallel merge {name} --strategy merge")
+    view = bench.view
+    base = own_base(bench.repository, view, target.tip)
+    apart = view.facts is not None and view.facts.apart  # then every strategy rebases it
+    way_out = "" if apart else f"git parallel merge {view.task.name} --strategy merge"
+    refuse_merges(bench.repository, view, base, way_out=way_out)
     bench.at(tip)
     plain = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
     onto = ("--quiet", "--onto", target.tip, base)

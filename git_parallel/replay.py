@@ -113,19 +113,22 @@ def own_base(repository: Repository, view: TaskView, onto: str) -> str:
     return fork
 
 
-def refuse_merges(repository: Repository, view: TaskView, base: str, way_out: str) -> None:
+def refuse_merges(repository: Repository, view: TaskView, base: str, *, way_out: str = "") -> None:
     """Raise UnsafeError where a merge among a task's own commits holds what neither side has, such
-    as a conflict that somebody resolved: git replays what the others changed, and drops that.
+    as a conflict that somebody resolved: git replays what the others changed, and drops that. The
+    way out is a merge of the target by hand, if no other is given.
     """
     if any(_holds_more(repository, base, view.tip or "")):
+        name, target = view.task.name, pasted(view.task.target)
         words = "a merge among its commits holds changes that a rebase would drop"
-        raise UnsafeError(f"{_refused(view.task.name)}{words}", hint=way_out)
+        by_hand = f'git -C "$(git parallel path {name})" merge {target}'
+        raise UnsafeError(f"{_refused(name)}{words}", hint=way_out or by_hand)
 
 
 def _holds_more(repository: Repository, base: str, tip: str) -> Iterator[bool]:
     """Of each merge above a base, whether it is another than git makes of its two parents."""
-    asked = ("log", "--merges", "--format=%T %P", f"{base}..{tip}")
-    found = [line.split() for line in repository.git.lines(*asked)]
+    asked = ("--merges", "--no-commit-header", "--format=%T %P", f"{base}..{tip}")
+    found = [line.split() for line in repository.git.lines("rev-list", *asked)]
     pairs = [(parents[0], parents[1]) for _, *parents in found]
     made = trials(repository.git, repository.common, pairs)
     for (tree, *parents), pair in zip(found, pairs, strict=True):
@@ -145,8 +148,7 @@ def replay(repository: Repository, view: TaskView, *, onto: str, base: str) -> R
     git = repository.git_in(view.worktree.path)
     git.environment |= {"GIT_EDITOR": ":", "GIT_SEQUENCE_EDITOR": ":"}
     if base != onto:
-        by_hand = f'git -C "$(git parallel path {view.task.name})" merge {pasted(view.task.target)}'
-        refuse_merges(repository, view, base, by_hand)
+        refuse_merges(repository, view, base)
         _refuse_to_overwrite(repository, view, onto)
         try:
             git.run(*RULES, "rebase", "--quiet", "--onto", onto, base)

@@ -1,9 +1,11 @@
 """Tasks that were started from another task's branch: when that lands, they go where it went."""
 
+import contextlib
+
 from msgspec import Struct
 
 from git_parallel import replay
-from git_parallel.errors import ParallelError
+from git_parallel.errors import NoSuchTaskError, ParallelError
 from git_parallel.overview import find_folder, look
 from git_parallel.prepared import Prepared
 from git_parallel.replay import Replayed
@@ -78,7 +80,9 @@ def _children(repository: Repository, branch: str) -> list[Task]:
 
 
 def rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> list[Moved]:
-    """Rebase a task that stands on `below`, and then those that stand on it."""
+    """Rebase a task that stands on `below`, and then those that stand on it; nothing comes back
+    for one that a sweep has taken meanwhile.
+    """
     try:
         with replay.at_rest(repository, name) as view:
             base = replay.own_base(repository, view, below)
@@ -87,6 +91,8 @@ def rebase(repository: Repository, name: TaskName, *, onto: str, below: str) -> 
             except BaseException:
                 replay.give_up(repository, view)
                 raise
+    except NoSuchTaskError:
+        return []
     except replay.RebaseStopped as error:
         return [_left(repository, name, f"it conflicts in {named(error.paths, 5)}")]
     except ParallelError as error:
@@ -101,18 +107,18 @@ def restack(repository: Repository, branch: str, done: Replayed) -> list[Moved]:
     found: list[Moved] = []
     for child in _children(repository, branch) if done.moved else []:
         moved = rebase(repository, child.name, onto=done.new, below=done.old)
-        if moved[0].replayed is None:
+        if moved and moved[0].replayed is None:
             _stay(repository, child, done)
         found += moved
     return found
 
 
 def _stay(repository: Repository, child: Task, done: Replayed) -> None:
-    folder, record = find_folder(repository, child.name)
-    pair = (done.old, f"refs/heads/{record.branch}")
-    below = repository.git.run("merge-base", *pair, ok=(0, 1, 128)).out.strip()
-    if below and folder.stands_on is None:
-        folder.write_retarget(record.target, stands_on=below)
+    with contextlib.suppress(ParallelError):  # it has nothing in common with that, or is gone
+        view = look(repository, [child.name], files=False).tasks[0]
+        below = replay.own_base(repository, view, done.old)
+        if view.folder.stands_on is None:
+            view.folder.write_retarget(view.task.target, stands_on=below)
 
 
 def _left(repository: Repository, name: TaskName, reason: str) -> Moved:

@@ -323,18 +323,18 @@ def test_a_child_that_lands_before_its_parent_in_one_call(repo: Repo, strategy: 
 # Merges among a task's own commits.
 
 
-def take_in_main(path: Path) -> None:
-    """Merge main into the task of a worktree, with a change that neither side has."""
-    run("git", "merge", "--quiet", "--no-commit", "main", cwd=path)
+def take_in(path: Path, branch: str = "main") -> None:
+    """Merge a branch into the task of a worktree, with a change that neither side has."""
+    run("git", "merge", "--quiet", "--no-commit", branch, cwd=path)
     (path / "readme.txt").write_text("adapted\n")
-    run("git", "commit", "--quiet", "-am", "Take main in", cwd=path)
+    run("git", "commit", "--quiet", "-am", f"Take {branch} in", cwd=path)
 
 
 @pytest.mark.slow
 def test_does_not_rebase_away_what_only_a_merge_holds(repo: Repo) -> None:
     path = repo.start("x", add("x"))
     repo.commit("moved.txt", "moved\n")
-    take_in_main(path)
+    take_in(path)
     repo.commit("more.txt", "more\n")
     tip, head = repo.git("rev-parse", "parallel/x"), repo.git("rev-parse", "main")
     words = "`x` can't be rebased: a merge among its commits holds changes that a rebase would drop"
@@ -363,7 +363,7 @@ def test_a_child_whose_merge_holds_more_stays_as_it_is(repo: Repo) -> None:
     repo.start("a", add("a"))
     path = repo.start("b", add("b"), "parallel/a")
     repo.commit("moved.txt", "moved\n")
-    take_in_main(path)
+    take_in(path)
     tip = repo.git("rev-parse", "parallel/b")
     told = repo.parallel("merge", "a").stderr
     assert "not rebased: a merge among its commits holds changes that a rebase would drop" in told
@@ -381,6 +381,27 @@ def test_does_not_call_a_history_of_its_own_rebased(repo: Repo) -> None:
     run("git", "switch", "--quiet", "parallel/x", cwd=path)
     told = repo.parallel("rebase", "x", ok=1).stderr
     assert told == "✗ `x` can't be rebased: its history has nothing in common with main\n"
+
+
+@pytest.mark.slow
+def test_such_a_child_of_what_was_squashed_lands_once_it_took_in_its_target(repo: Repo) -> None:
+    repo.start("a", add("a"))
+    path = repo.start("b", add("b"), "parallel/a")
+    repo.git("switch", "--quiet", "-c", "side")
+    repo.commit("side.txt", "side\n")
+    repo.git("switch", "--quiet", "main")
+    take_in(path, "side")
+    repo.parallel("merge", "a", "--strategy", "squash")
+    for words in (["rebase", "b"], ["merge", "b"]):
+        told = repo.parallel(*words, ok=1).stderr
+        assert told == (
+            "✗ `b` can't be rebased: a merge among its commits holds changes that a rebase would"
+            ' drop\n↳ git -C "$(git parallel path b)" merge main\n'
+        )
+    run("sh", "-c", told.partition("↳ ")[2], cwd=repo.path)
+    repo.parallel("merge", "b")
+    assert (repo.path / "readme.txt").read_text() == "adapted\n"
+    assert (repo.path / "b.txt").exists()
 
 
 # A parent that was rewritten.
@@ -435,6 +456,21 @@ def test_a_branch_that_others_go_into_is_not_deleted(repo: Repo) -> None:
     repo.parallel("remove", "a", "e")
     repo.parallel("merge", "b", "f")
     assert subjects(repo, "main..parallel/a") and subjects(repo, "main..parallel/e")
+
+
+@pytest.mark.slow
+def test_a_child_that_can_not_follow_counts_from_what_it_was_started_on(repo: Repo) -> None:
+    path = repo.start("a", add("a"))
+    child = repo.start("b", add("b"), "parallel/a")
+    run("git", "commit", "--quiet", "--amend", "-m", "Add a better", cwd=path)
+    repo.commit("moved.txt", "moved\n")
+    (child / "mess.txt").write_text("mine\n")
+    assert "▲ b stands on it, and was not rebased" in repo.parallel("rebase", "a").stderr
+    assert [c["subject"] for c in repo.json("review", "b")["commits"]] == ["Add b"]
+    (child / "mess.txt").unlink()
+    repo.parallel("merge", "a")
+    repo.parallel("rebase", "b", ok=(0, 1))
+    assert subjects(repo, "main..parallel/b") == ["Add b"]
 
 
 # A task that waits for the one that it stands on.
