@@ -63,10 +63,10 @@ def refusal(view: TaskView) -> str:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     if view.dirty is None and view.worktree:
         return view.trouble if view.broken else UNKNOWN
-    if view.tip == view.task.base:
-        return "it has no commit of its own"
-    if view.facts and not view.facts.ahead:  # the target has them, and took them back
-        return view.facts.unmerged
+    if view.tip == view.task.base or (view.facts and not view.facts.ahead):
+        # Where the target has its commits, and took them back, that is said.
+        told = view.facts.unmerged if view.facts and view.tip != view.task.base else ""
+        return told or "it has no commit of its own"
     return ""
 
 
