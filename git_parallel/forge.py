@@ -249,15 +249,15 @@ def destination(repository: Repository, view: TaskView) -> tuple[Forge, str, str
     """The forge, the remote of a task's target, and what that is called there."""
     target, settings = view.task.target, repository.settings()
     remotes = repository.git.lines("remote")
-    named = settings.get(f"branch.{target}.remote".lower()) or "origin"
+    named = settings.get(f"branch.{target}.remote") or "origin"
     remote = named if named in remotes else next(iter(remotes), "")
     if not remote:
         raise ParallelError(
             f"`{view.task.name}` can't be pushed: there is no remote",
             hint="git remote add origin URL",
         )
-    upstream = settings.get(f"branch.{target}.merge".lower(), "")
-    forge = _forge_of(settings.get(f"remote.{remote}.url".lower(), ""))
+    upstream = settings.get(f"branch.{target}.merge", "")
+    forge = _forge_of(settings.get(f"remote.{remote}.url", ""))
     return forge, remote, upstream.removeprefix("refs/heads/") or target
 
 

@@ -212,12 +212,8 @@ def _merge_options(bench: Bench) -> tuple[str, ...]:
     not find; raises ParallelError where it can't be split into words.
     """
     key = f"branch.{bench.view.task.target}.mergeoptions"
-    if key.lower() not in bench.shop.settings:
-        return ()
-    # Git tells names of branches in settings apart by case (git-config(1), "Syntax").
-    told = bench.repository.git.run("config", "--get", key, ok=(0, 1)).out
     try:
-        return tuple(shlex.split(told))
+        return tuple(shlex.split(bench.shop.settings.get(key, "")))
     except ValueError as error:
         shown = f"git config --show-origin --get-all {pasted(key)}"
         raise ParallelError(f"bad {key}: {error}", hint=f"{shown}\ngit config --edit") from error

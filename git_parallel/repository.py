@@ -255,13 +255,13 @@ class Repository:
         return config.load(self.original, self.store.parallel / "config.toml")
 
     def settings(self) -> dict[str, str]:
-        """Git's configuration, keys in lower case, the last value of each; one without is true."""
+        """Git's configuration, its keys as git has them; the last value of each, or true."""
         found = {}
         known = early.answer(*early.SETTINGS)
         listed = self.git.run(*early.SETTINGS).out if known is None else known
         for field in listed.removesuffix("\0").split("\0"):
             key, newline, value = field.partition("\n")
-            found[key.lower()] = value if newline else "true"
+            found[key] = value if newline else "true"
         return found
 
     def default_branch(
