@@ -222,7 +222,9 @@ def _all(
 
 def _lasts(merge: Trial | None, facts: Facts) -> bool:
     """Whether the outcome stays as long as the ground does."""
-    return merge is None or (merge.lasting and pairs.is_grounded(merge, facts.paths))
+    return merge is None or (
+        merge.lasting and pairs.is_grounded(merge, pairs.folders_above(facts.paths))
+    )
 
 
 def _conflicts(facts: Facts, merge: Trial | None) -> tuple[str, ...] | None:

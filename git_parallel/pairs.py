@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from msgspec import Struct
@@ -72,13 +72,12 @@ def remember(
     changed: Mapping[str, Iterable[str]],
 ) -> None:
     """Keep these outcomes in place of those before; `changed` are the paths that tips changed."""
-    above = functools.cache(lambda tip: _folders(changed.get(tip, ())))
+    above = functools.cache(lambda tip: folders_above(changed.get(tip, ())))
     with contextlib.suppress(OSError, ValueError):  # a read-only repository can be asked too
         lasting = {
             (ours, theirs): trial
             for (ours, theirs), trial in pairs.items()
-            if trial.lasting
-            if not trial.touched or above(ours) | above(theirs) >= _folders(trial.touched)
+            if trial.lasting and is_grounded(trial, above(ours) | above(theirs))
         }
         records.write_compact(repository.store.state / FILE, _memory(key, grounds, lasting))
 
@@ -126,7 +125,7 @@ def grounds_of(sources: Mapping[str, Source], places: Places, paths: Iterable[st
     raises GitError.
     """
     told = places.told(sources.values())
-    files = [f"{above}.gitattributes" for above in sorted(_folders(paths))]
+    files = [f"{above}.gitattributes" for above in sorted(folders_above(paths))]
     for source in sources.values():
         if isinstance(source, Path) and source not in told:
             states = (_state(f"{source}/{file}") for file in files)
@@ -134,11 +133,12 @@ def grounds_of(sources: Mapping[str, Source], places: Places, paths: Iterable[st
     return {commit: told[source] for commit, source in sources.items()}
 
 
-def is_grounded(trial: Trial, paths: Iterable[str]) -> bool:
-    """Whether an outcome hangs on no attributes but those that the grounds of these paths tell of:
-    where a file or its folder was renamed, it is merged in another one than it was changed in.
+def is_grounded(trial: Trial, folders: Set[str]) -> bool:
+    """Whether an outcome hangs on no attributes but those that the grounds of paths below these
+    folders tell of: where a file or its folder was renamed, it is merged in another one than it was
+    changed in.
     """
-    return not trial.touched or _folders(paths).issuperset(_folders(trial.touched))
+    return not trial.touched or folders >= folders_above(trial.touched)
 
 
 def fingerprint(key: str, ground: str) -> str:
@@ -157,7 +157,7 @@ def _default_attributes() -> str:
     return f"{config}/git/attributes"
 
 
-def _folders(paths: Iterable[str]) -> set[str]:
+def folders_above(paths: Iterable[str]) -> set[str]:
     """The folders above paths, with a slash behind all but the top."""
     found = {""}
     for path in paths:
