@@ -11,6 +11,7 @@ from git_parallel.git import Git
 from git_parallel.task import Task
 
 NO_FILE = "0" * 6
+GITLINK = "160000"  # the mode of a submodule
 SUBMODULES = "--ignore-submodules=none"  # those, too, that .gitmodules has git diff leave out
 HEADER = re.compile(r"\x01(?:[0-9a-f]{40}|[0-9a-f]{64})(?:\0|\Z)")
 

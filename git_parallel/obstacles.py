@@ -8,13 +8,13 @@ import os
 import shlex
 from pathlib import Path
 
-from git_parallel.changes import NO_FILE, Change, Entry
+from git_parallel.changes import GITLINK, NO_FILE, Change, Entry
 from git_parallel.errors import ParallelError, UnsafeError
 from git_parallel.git import Git, status_path
 from git_parallel.prepared import Prepared
 from git_parallel.repository import Repository
 from git_parallel.ties import admin_of
-from git_parallel.untracked import SUBMODULE, aside, in_the_way
+from git_parallel.untracked import aside, in_the_way
 from git_parallel.wording import in_line, named, pasted
 from git_parallel.worktree import OPERATIONS, operations_in
 
@@ -116,9 +116,14 @@ def _uncommitted(git: Git, paths: list[str], *, hint: str) -> UnsafeError:
 
 def _operation(repository: Repository, place: Path) -> str:
     """What git is in the middle of in a worktree, if that rests on where its branch is."""
-    admin = repository.common if place == repository.main else admin_of(place)
+    admin = admin_of_place(repository, place)
     found = operations_in(admin) if admin else []
     return next((what for what in found if what in RESTING), "")
+
+
+def admin_of_place(repository: Repository, place: Path) -> Path | None:
+    """Where git keeps what it knows of a worktree, which may be the main one."""
+    return repository.common if place == repository.main else admin_of(place)
 
 
 def _changed(git: Git, change: Change) -> list[str]:
@@ -141,12 +146,12 @@ def _is_of_submodule(git: Git, field: str, entry: Entry, change: Change) -> bool
     be at another commit than the index says: git leaves that alone, but where files come for it.
     """
     _, staged, _, _, mode = field.split(" ", 5)[:5]  # "1 XY sub mH mI …"
-    if staged[0] != "." or mode != SUBMODULE:
+    if staged[0] != "." or mode != GITLINK:
         return False
     place = git.folder / entry.path
     if not place.is_dir() or place.is_symlink():
         return not os.path.lexists(place)
-    stays = entry.new[0] in (SUBMODULE, NO_FILE)
+    stays = entry.new[0] in (GITLINK, NO_FILE)
     return stays and not any(path.startswith(f"{entry.path}/") for path in change.paths)
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from git_parallel import forecast, temporary
 from git_parallel.attributes import touches
+from git_parallel.changes import SUBMODULES
 from git_parallel.errors import GitError
 from git_parallel.git import Git
 from git_parallel.repository import Repository
@@ -104,7 +105,7 @@ def _changes(scratch: Git, commits: Sequence[str]) -> dict[str, list[str]]:
     that changed none is left out there.
     """
     found: dict[str, list[str]] = {commit: [] for commit in commits}
-    how = ("-r", "-z", "--name-only", "--no-renames", "--no-relative", "--ignore-submodules=none")
+    how = ("-r", "-z", "--name-only", "--no-renames", "--no-relative", SUBMODULES)
     asked = "".join(f"{commit}\n" for commit in commits)
     paths: list[str] = []
     for field in scratch.run("diff-tree", "--stdin", *how, stdin=asked).fields:

@@ -8,9 +8,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from git_parallel.changes import NO_FILE, Change
-
-SUBMODULE = "160000"
+from git_parallel.changes import GITLINK, NO_FILE, Change
 
 
 def in_the_way(place: Path, change: Change) -> Iterator[str]:
@@ -23,7 +21,7 @@ def in_the_way(place: Path, change: Change) -> Iterator[str]:
     seen: set[Path] = set()
     for entry in change.entries:
         path = Path(entry.path)
-        if entry.old[0] == SUBMODULE and entry.new[0] not in (SUBMODULE, NO_FILE):
+        if entry.old[0] == GITLINK and entry.new[0] not in (GITLINK, NO_FILE):
             yield from _files(place, path)  # git removes it without a look (2.39)
             continue
         if entry.old[0] != NO_FILE or entry.new[0] == NO_FILE:
@@ -32,7 +30,7 @@ def in_the_way(place: Path, change: Change) -> Iterator[str]:
             if above not in seen and _is_file(place / above) and str(above) not in removed:
                 yield str(above)
             seen.add(above)
-        if entry.new[0] == SUBMODULE and (place / path).is_dir():
+        if entry.new[0] == GITLINK and (place / path).is_dir():
             continue
         if _is_file(place / path) and entry.path.casefold() not in folded:
             yield entry.path

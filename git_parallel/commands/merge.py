@@ -212,7 +212,7 @@ def _attempt(shop: Workshop, name: str, how: How, tried: list[Landing]) -> Landi
         return attempt(before=tried)
     except ConflictError as error:
         attempt()
-        names = ", ".join(_landed_there(look(shop.repository, [name]).tasks[0].task, tried))
+        names = ", ".join(_landed_there(find_folder(shop.repository, name)[1], tried))
         words = f"{error.message}, once {names} landed"
         raise ConflictError(words, "git parallel conflicts", error.paths) from error
 
@@ -221,12 +221,12 @@ def _landed_there(task: Task, tried: Sequence[Landing]) -> list[str]:
     """Those of some tasks that landed where a task goes, which is further where it stands on one of
     them, or in the task itself.
     """
-    branches, target = {task.branch}, task.target
+    target = task.target
     for one in tried:
         if one.view.task.branch == target:
             target = one.view.task.target
-    branches.add(target)
-    return [one.view.task.name for one in tried if one.view.task.target in branches]
+    places = (task.branch, target)
+    return [one.view.task.name for one in tried if one.view.task.target in places]
 
 
 def _tell_landed(repository: Repository, view: TaskView, prepared: Prepared) -> None:
