@@ -19,6 +19,7 @@ from git_parallel.overview import look
 from git_parallel.prepared import Prepared, Wish, prepare
 from git_parallel.proof import prove
 from git_parallel.records import Landed, Verdict
+from git_parallel.replay import UNKNOWN
 from git_parallel.repository import Branch, Repository
 from git_parallel.retreat import Retreat
 from git_parallel.review import rejected_within
@@ -26,13 +27,11 @@ from git_parallel.stack import Moved
 from git_parallel.store import LANDING
 from git_parallel.task import Status
 from git_parallel.task_view import TaskView
-from git_parallel.ties import admin_of
 from git_parallel.wording import named, pasted
 from git_parallel.workshop import Workshop
 from git_parallel.worktree import LOCKS, content, ref_locks
 
 TRIES = 3
-UNKNOWN = "git can't tell whether its worktree is clean"
 LANDING_WAIT_S = 3600.0
 OLD_S = 0.5
 LOG = "landing.log"  # what git printed when it moved the files of a target's worktree
@@ -240,7 +239,7 @@ def _explained(repository: Repository, target: Branch, error: GitError) -> GitEr
     """
     locks = ref_locks(repository.common, [target.ref.removeprefix("refs/heads/")])
     if place := target.worktree:
-        admin = repository.common if place == repository.main else admin_of(place)
+        admin = obstacles.admin_of_place(repository, place)
         locks += [admin / name for name in LOCKS] if admin else []
     hint = "git parallel doctor" if any(lock.exists() for lock in locks) else error.hint
     return GitError(error.message, hint, code=error.code)

@@ -16,7 +16,7 @@ from git_parallel.changes import Change, changes_between
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git
 from git_parallel.hook_files import has_hook
-from git_parallel.replay import own_base, refuse_merges
+from git_parallel.replay import merge_by_hand, own_base, refuse_merges
 from git_parallel.repository import Branch
 from git_parallel.task_view import TaskView
 from git_parallel.wording import last_words, named, pasted
@@ -88,7 +88,7 @@ def conflict(view: TaskView, paths: tuple[str, ...], *, replayed: bool = False) 
         words = f"Rebase onto {task.target} and resolve the conflicts in {where}"
         ways.append(f"git parallel run {task.name} -m {pasted(words)}")
     if not replayed:
-        ways.append(f'git -C "$(git parallel path {task.name})" merge {pasted(task.target)}')
+        ways.append(merge_by_hand(task))
     words = f"`{task.name}` conflicts with {task.target} in {where}"
     return ConflictError(words, "\n".join(ways), paths)
 

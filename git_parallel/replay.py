@@ -13,12 +13,13 @@ from git_parallel.git import Git
 from git_parallel.lock import Lock
 from git_parallel.overview import look, no_such_task
 from git_parallel.repository import Repository
-from git_parallel.task import TaskName
+from git_parallel.task import Task, TaskName
 from git_parallel.task_view import TaskView
 from git_parallel.untracked import aside, in_the_way
 from git_parallel.wording import named, pasted
 
 LOCK_WAIT_S = 1.0
+UNKNOWN = "git can't tell whether its worktree is clean"
 MOST_NAMED = 5
 RULES = ("-c", "rebase.autoStash=false", "-c", "rebase.updateRefs=false")
 
@@ -92,7 +93,7 @@ def _unrest(view: TaskView) -> str:
     if view.target is None:
         return f"its target {view.task.target} is gone"
     if view.dirty is None:
-        return "git can't tell whether its worktree is clean"
+        return UNKNOWN
     if view.dirty:
         return f"{view.dirty} uncommitted {'path' if view.dirty == 1 else 'paths'} in its worktree"
     return ""
@@ -119,10 +120,14 @@ def refuse_merges(repository: Repository, view: TaskView, base: str, *, way_out:
     way out is a merge of the target by hand, if no other is given.
     """
     if any(_holds_more(repository, base, view.tip or "")):
-        name, target = view.task.name, pasted(view.task.target)
         words = "a merge among its commits holds changes that a rebase would drop"
-        by_hand = f'git -C "$(git parallel path {name})" merge {target}'
-        raise UnsafeError(f"{_refused(name)}{words}", hint=way_out or by_hand)
+        hint = way_out or merge_by_hand(view.task)
+        raise UnsafeError(f"{_refused(view.task.name)}{words}", hint=hint)
+
+
+def merge_by_hand(task: Task) -> str:
+    """The command that merges a task's target into it, in its worktree."""
+    return f'git -C "$(git parallel path {task.name})" merge {pasted(task.target)}'
 
 
 def _holds_more(repository: Repository, base: str, tip: str) -> Iterator[bool]:
