@@ -30,7 +30,7 @@ def collect(
     if worktree.branch != f"refs/heads/{task.branch}":
         raise ParallelError(f"it left its branch {task.branch}")
     git = repository.git_in(worktree.path)
-    status = ("status", "--porcelain=v2", "-z", "-uall", "--no-renames")
+    status = ("--no-optional-locks", "status", "--porcelain=v2", "-z", "-uall", "--no-renames")
     entries = git.fields(*status)
     # A submodule at another commit is work, too, where .gitmodules has `git status` ignore it.
     entries += [] if entries else git.fields(*status, "--ignore-submodules=dirty")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import structs
 
-from git_parallel import notice, process, tree, waiter
+from git_parallel import index, notice, process, tree, waiter
 from git_parallel.errors import ParallelError
 from git_parallel.lock import Lock
 from git_parallel.repository import Repository, repository_at
@@ -188,5 +188,4 @@ def refresh_index(repository: Repository, folder: TaskFolder, began: float) -> N
     with repository.store.locked():
         worktree = repository.worktree_of(folder.slug)
         if worktree and worktree.intact and not folder.alive:
-            git = repository.git_in(worktree.path)
-            git.run("update-index", "-q", "--refresh", ok=(0, 1))
+            index.refresh(repository.git_in(worktree.path), worktree)
