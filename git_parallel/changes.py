@@ -112,7 +112,9 @@ def breaches(task: Task, paths: Sequence[str]) -> list[str]:
     """The changed paths that a task's constraints do not allow. Pure."""
     never = [_pattern(glob) for glob in task.never]
     touch = [_pattern(glob) for glob in task.touch]
-    forbidden = {path for path in paths if any(p.fullmatch(path) for p in never)}
+    forbidden = set[str]()
+    if never:
+        forbidden |= {path for path in paths if any(p.fullmatch(path) for p in never)}
     if touch:
         forbidden |= {path for path in paths if not any(p.fullmatch(path) for p in touch)}
     return sorted(forbidden)

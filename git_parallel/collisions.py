@@ -226,9 +226,9 @@ def _merges(
     known |= _from_facts(live)
     among = _task_pairs(live, attributed)
     every = (*_target_pairs(live), *among, *_turned(among, attributed))
-    wanted = [pair for pair in every if pair not in tried]
+    wanted = [pair for pair in every if pair not in tried] if tried else every
     found = {pair: known[pair] for pair in wanted if pair in known}
-    if missing := [pair for pair in dict.fromkeys(wanted) if pair not in found]:
+    if missing := list(dict.fromkeys(pair for pair in wanted if pair not in found)):
         from git_parallel.outcomes import outcomes
 
         changed = {o.tip: frozenset(o.view.facts.paths) for o in live if o.view.facts}
@@ -322,6 +322,8 @@ def _among_tasks(
 ) -> Iterator[Collision]:
     couples = itertools.combinations(live, 2)
     for pair, (one, other) in zip(_task_pairs(live, attributed), couples, strict=True):
-        turned = pair[::-1] if attributed.issuperset(pair) else pair
-        if trial := unclean.get(pair) or unclean.get(turned):
+        trial = unclean.get(pair)
+        if trial is None and attributed and attributed.issuperset(pair):
+            trial = unclean.get(pair[::-1])
+        if trial:
             yield Collision((one.name, other.name), "", trial)

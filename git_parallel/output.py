@@ -122,6 +122,8 @@ def json(value: object) -> None:
 def _encodable(value: Any) -> Any:
     """The value with what is not Unicode in file names replaced, which JSON has no way to say."""
     if isinstance(value, str):
+        if value.isascii():
+            return value
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(microsecond=0)

@@ -124,12 +124,12 @@ class Store:
 
     def leads(self, slug: str, path: Path) -> bool:
         """Whether a task's address leads to its worktree, by name: what is there is not asked."""
-        address = self.address(slug)
+        address = f"{self.parallel}/{slug}"
         try:
-            to = os.path.join(address.parent, os.readlink(address))
+            to = os.readlink(address)
         except OSError:
-            return address.is_dir()  # a worktree that is its own address
-        return os.path.normpath(to) == os.path.normpath(path)
+            return Path(address).is_dir()  # a worktree that is its own address
+        return os.path.normpath(os.path.join(self.parallel, to)) == os.path.normpath(path)
 
     def targets(self) -> set[str]:
         """The commits and refs that the targets of tasks were at when they were last looked at."""

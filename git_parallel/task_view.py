@@ -156,9 +156,9 @@ def _trouble(
         return f"its worktree {task.path} belongs to {relocation.shown(admin.parent.parent)}"
     if worktree is None:
         return f"its worktree {task.path} is gone"
-    if not worktree.path.is_dir():
-        return f"its worktree {worktree.path} is gone"
     if not worktree.intact:
+        if not worktree.path.is_dir():
+            return f"its worktree {worktree.path} is gone"
         return f"{worktree.path}/.git does not lead back to this repository"
     if rival := relocation.rival_of(worktree, Path(task.path)):
         return f"{worktree.path} and {rival} both say that they are its worktree"

@@ -118,5 +118,5 @@ def find_worktree(admin: Path) -> Worktree | None:
         return None
     if not pointer:
         return None
-    path = Path(os.path.normpath(admin / pointer)).parent
+    path = Path(os.path.normpath(os.path.join(admin, pointer))).parent
     return Worktree(admin, path, slug, locked)
