@@ -1,5 +1,6 @@
 """The index of a task's worktree belongs to whoever works there."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,22 +13,27 @@ from git_parallel.repository import find_repository
 from tests.conftest import Repo, until
 
 
+def worktree_in(repo: Repo) -> Repo:
+    """A worktree beside it, in which git has to read a file again, and no runner of ours works."""
+    path = repo.path.with_name("worktree")
+    repo.git("worktree", "add", "--quiet", str(path))
+    os.utime(path / "readme.txt", (1, 1))
+    return Repo(path)
+
+
 @pytest.fixture
 def worktree(repo: Repo) -> Repo:
-    """A task's worktree with a file that git has to read again, and does by way of a filter."""
+    """One in which git reads by way of a filter, which waits for as long as there is a gate."""
     repo.commit(".gitattributes", "readme.txt filter=slow\n")
     filter_ = "if test -e ../gate; then touch ../reads; until test -e ../go; do sleep .02; done; fi"
     repo.git("config", "filter.slow.clean", f"{filter_}; cat")
-    path = repo.start("x", "true")
-    (path / "readme.txt").touch()
-    return Repo(path)
+    return worktree_in(repo)
 
 
 def refresh(worktree: Repo) -> None:
     """What the runner does in the end."""
     repository = find_repository(worktree.path)
-    found = repository.worktree_of("x")
-    assert found
+    (found,) = repository.worktrees()
     index.refresh(repository.git_in(found.path), found)
 
 
@@ -84,8 +90,8 @@ def test_may_be_missing(worktree: Repo) -> None:
 @pytest.mark.parametrize("setting", ["core.splitIndex", "index.sparse", "core.untrackedCache"])
 def test_may_have_any_form(repo: Repo, setting: str) -> None:
     repo.git("config", setting, "true")
-    worktree = Repo(repo.start("x", "git update-index --force-write-index; git status >/dev/null"))
-    (worktree.path / "readme.txt").touch()
+    worktree = worktree_in(repo)
+    worktree.git("update-index", "--force-write-index")
     refresh(worktree)
     assert worktree.git("diff-files", "--name-only") == ""
     assert worktree.git("status", "--porcelain") == ""
