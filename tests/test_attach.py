@@ -17,7 +17,7 @@ import pytest
 from git_parallel.screen import painted, text_of
 from git_parallel.spoken import Asked, Listener, Told, is_typed
 from git_parallel.terminal import POSITION, Size, connect
-from tests.conftest import Repo, until
+from tests.conftest import Repo, mostly_slow, until
 from tests.people import DETACH, Person
 
 SHELL = ("sh", "-c", 'stty -echo; while read -r line; do eval "$line"; done')
@@ -341,7 +341,10 @@ def test_somebody_who_reads_nothing_holds_nobody_up(
     repo.parallel("stop", "x")
 
 
-@pytest.mark.parametrize("sent", [b"t\xff\xff\xff\xff", b"?\0\0\0\1x", b"s\0\0\0\1x", b"t"])
+NONSENSE = [b"t\xff\xff\xff\xff", b"?\0\0\0\1x", b"s\0\0\0\1x", b"t"]
+
+
+@pytest.mark.parametrize("sent", mostly_slow(NONSENSE, quick=NONSENSE[:2]))
 def test_nonsense_on_the_socket_harms_nobody(
     repo: Repo, attach: Callable[..., Person], sent: bytes
 ) -> None:

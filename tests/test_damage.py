@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Repo, until
+from tests.conftest import Repo, mostly_slow, until
 
 ADD = "echo new > new.txt && git add . && git commit -qm add"
 
@@ -18,7 +18,7 @@ def newer(path: Path) -> None:
     path.write_text(path.read_text().replace("{", '{\n  "from_the_future": true,', 1))
 
 
-@pytest.mark.parametrize("harm", [cut, newer])
+@pytest.mark.parametrize("harm", mostly_slow([cut, newer], quick=[cut]))
 @pytest.mark.parametrize("name", ["task.json", "run-1.json"])
 def test_names_it_and_goes_on(repo: Repo, harm: Callable[[Path], None], name: str) -> None:
     path = repo.start("x", ADD)

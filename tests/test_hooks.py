@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import NPM_SETTINGS, PROGRAM, Repo, run, until
+from tests.conftest import NPM_SETTINGS, PROGRAM, Repo, mostly_slow, run, until
 
 NAMES = ("post-checkout", "post-merge", "post-commit", "post-rewrite")
 ROOT = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ def not_executable(folder: Path) -> None:
 BEFORE = [nothing, users_script, without_last_newline, another_language, a_link, not_executable]
 
 
-@pytest.mark.parametrize("before", BEFORE, ids=lambda v: v.__name__)
+@pytest.mark.parametrize("before", mostly_slow(BEFORE, quick=BEFORE[:3]), ids=lambda v: v.__name__)
 def test_installs_beside_what_is_there_and_restores_it(
     repo: Repo, before: object, tmp_path: Path
 ) -> None:

@@ -25,7 +25,9 @@ def merged(repo: Repo) -> tuple[Repo, Path, str]:
     return repo, path, before
 
 
-@pytest.mark.parametrize("strategy", ["merge", "squash", "rebase", "ff"])
+@pytest.mark.parametrize(
+    "strategy", mostly_slow(["merge", "squash", "rebase", "ff"], ["merge", "rebase"])
+)
 def test_takes_back_a_merge_of_any_strategy(repo: Repo, strategy: str) -> None:
     repo.commit("old.txt", "old\n")
     path = repo.start("x", WORK)
