@@ -1,11 +1,8 @@
 """Take uncommitted changes from one worktree to another, and leave them where they were too."""
 
-import contextlib
-import shutil
-
-from git_parallel import temporary
 from git_parallel.errors import GitError, ParallelError
 from git_parallel.git import Git
+from git_parallel.index import copied
 from git_parallel.repository import Repository
 from git_parallel.worktree import Worktree
 
@@ -14,11 +11,7 @@ def uncommitted(repository: Repository) -> str:
     """The uncommitted changes of the current worktree as a patch, made with an index of its own."""
     if repository.top is None:
         raise ParallelError("there is no worktree here to carry changes from")
-    with temporary.folder() as scratch:
-        index = scratch / "index"
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copy2(repository.git_dir / "index", index)
-        aside = repository.git.at(repository.top, GIT_INDEX_FILE=str(index))
+    with copied(repository.git.at(repository.top), repository.git_dir / "index") as aside:
         aside.run("add", "--all", "--", ".")
         plain = ("--binary", "--full-index", "--no-color", "--no-ext-diff", "--no-textconv")
         return aside.run("diff", "--cached", *plain, "--no-renames", "HEAD").out

@@ -1,13 +1,32 @@
-"""The index of a worktree (gitformat-index(5)), brought up to date beside whoever works there."""
+"""The index of a worktree (gitformat-index(5)), which belongs to whoever works there: git asks
+and changes a copy of it.
+"""
 
 import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from git_parallel import temporary
 from git_parallel.git import Git
 from git_parallel.worktree import Worktree
+
+
+def copy(index: Path, to: Path) -> None:
+    """Copy an index, where there is one; with its time too, since git looks closer at a file that
+    is not older than the index that knows it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(index, to)
+
+
+@contextlib.contextmanager
+def copied(git: Git, index: Path) -> Iterator[Git]:
+    """Git with a copy of an index, which is deleted in the end."""
+    with temporary.folder() as aside:
+        copy(index, aside / "index")
+        yield git.at(git.folder, GIT_INDEX_FILE=str(aside / "index"))
 
 
 def refresh(git: Git, worktree: Worktree) -> None:
@@ -17,25 +36,23 @@ def refresh(git: Git, worktree: Worktree) -> None:
     long as it reads the files. So it reads them for a copy, and the lock is held for a moment only.
     """
     index = worktree.admin / "index"
-    nothing_to_do = contextlib.suppress(FileExistsError, FileNotFoundError)  # locked; no index
-    with temporary.folder() as aside, nothing_to_do:
-        copy, before = aside / "index", _identity(index)
-        shutil.copy(index, copy)
-        own = git.at(worktree.path, GIT_INDEX_FILE=str(copy))
-        own.run("update-index", "-q", "--refresh", ok=(0, 1))
-        _exchange(index, copy, before)
+    with contextlib.suppress(FileExistsError, FileNotFoundError):  # it is locked; there is none
+        before = _identity(index)
+        with copied(git, index) as aside:
+            aside.run("update-index", "-q", "--refresh", ok=(0, 1))
+            _exchange(index, Path(aside.environment["GIT_INDEX_FILE"]), before)
 
 
-def _exchange(index: Path, copy: Path, before: tuple[int, ...]) -> None:
-    """Put a copy in the place of an index that is still the same, as git does: the lock becomes
-    the index. Raises FileExistsError where somebody else holds it.
+def _exchange(index: Path, made: Path, before: tuple[int, ...]) -> None:
+    """Put a copy, with its time, in the place of an index that is still the same, as git does: the
+    lock becomes the index. Raises FileExistsError where somebody else holds it.
     """
-    lock, content = index.with_name("index.lock"), copy.read_bytes()
+    lock, content = index.with_name("index.lock"), made.read_bytes()
     with open(lock, "xb") as file, contextlib.ExitStack() as ending:
         ending.callback(lock.unlink)
-        shutil.copymode(copy, lock)
         file.write(content)
         file.flush()
+        shutil.copystat(made, lock)
         if before == _identity(index):
             os.replace(lock, index)
             ending.pop_all()  # what stands there from now on is somebody else's

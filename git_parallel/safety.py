@@ -5,16 +5,16 @@ files, edits hidden from status, paused operations, detached commits, nested rep
 """
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct, structs
 
-from git_parallel import environment, ignored, submodules, temporary, tree
+from git_parallel import environment, ignored, submodules, tree
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, Process, clean_environment, end, status_path
+from git_parallel.index import copied
 from git_parallel.relocation import rival_of
 from git_parallel.repository import Repository
 from git_parallel.runner import leftovers
@@ -250,12 +250,8 @@ def _hidden(trees: Sequence[Tree]) -> Iterator[str]:
 
 
 def _hidden_in(git: Git, prefix: str, present: list[str]) -> Iterator[str]:
-    with temporary.folder() as scratch:
-        index = scratch / "index"
-        shutil.copyfile(
-            git.text("rev-parse", "--path-format=absolute", "--git-path", "index"), index
-        )
-        aside = git.at(git.folder, GIT_INDEX_FILE=str(index))
+    index = Path(git.text("rev-parse", "--path-format=absolute", "--git-path", "index"))
+    with copied(git, index) as aside:
         names = "\0".join(present) + "\0"
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
             aside.run("update-index", flag, "-z", "--stdin", stdin=names)

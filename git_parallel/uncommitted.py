@@ -3,7 +3,6 @@ index or the repository's objects changes.
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from git_parallel.attributes import touches
 from git_parallel.changes import SUBMODULES
 from git_parallel.errors import GitError
 from git_parallel.git import Git
+from git_parallel.index import copy
 from git_parallel.repository import Repository
 from git_parallel.wording import last_words
 from git_parallel.worktree import Worktree
@@ -72,11 +72,8 @@ def snapshots(
 
 
 def _beside(repository: Repository, scratch: Git, worktree: Worktree, index: Path) -> Git:
-    """Git in a worktree, with a copy of its index; with the time of that too, since git looks
-    closer at a file that is not older than the index that knows it.
-    """
-    if (worktree.admin / "index").exists():
-        shutil.copy2(worktree.admin / "index", index)
+    """Git in a worktree, with a copy of its index."""
+    copy(worktree.admin / "index", index)
     there = repository.git_in(worktree.path).environment
     objects = {name: value for name, value in scratch.environment.items() if "OBJECT_DIR" in name}
     return Git(worktree.path, {**there, **objects, "GIT_INDEX_FILE": str(index)})

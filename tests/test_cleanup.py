@@ -267,6 +267,24 @@ def test_keeps_what_holds_work(
     assert {p: p.read_bytes() for p in sorted(path.rglob("*")) if p.is_file()} == content
 
 
+def test_sees_a_hidden_edit_in_the_second_of_the_index(repo: Repo) -> None:
+    """One of the same size, which git only finds as the file is not older than the index."""
+    path = repo.path.with_name("x")
+    repo.git("worktree", "add", "--quiet", path)
+    repo.parallel("adopt", path)
+    repo.git("config", "core.checkStat", "minimal")
+    repo.git("config", "core.trustCtime", "false")
+    readme, worktree = path / "readme.txt", Repo(path)
+    os.utime(readme, (1, 1))
+    worktree.git("update-index", "--refresh")
+    worktree.git("update-index", "--assume-unchanged", "readme.txt")
+    readme.write_text(readme.read_text().swapcase())
+    for written in (readme, Path(worktree.git("rev-parse", "--git-path", "index"))):
+        os.utime(written, (1, 1))
+    told = repo.parallel("remove", "x", ok=1).stderr
+    assert "edited, but hidden from git status: readme.txt" in told
+
+
 def ignored_data(path: Path) -> None:
     (path / "data.sqlite").write_text("rows")
 

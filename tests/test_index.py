@@ -81,6 +81,19 @@ def test_is_left_alone_where_somebody_is_about_to_write_it(worktree: Repo) -> No
     assert lock.read_text() == "theirs"
 
 
+def test_an_edit_in_the_second_of_the_index_is_seen_later_too(repo: Repo) -> None:
+    """Git looks closer at what is not older than the index; a copy must not be newer."""
+    worktree = worktree_in(repo)
+    worktree.git("config", "core.checkStat", "minimal")
+    worktree.git("config", "core.trustCtime", "false")
+    worktree.git("update-index", "--refresh")
+    os.utime(index_of(worktree), (1, 1))
+    (worktree.path / "readme.txt").write_text("ONE\ntwo\nthree\nfour\nfive\n")
+    os.utime(worktree.path / "readme.txt", (1, 1))
+    refresh(worktree)
+    assert worktree.git("status", "--porcelain") == " M readme.txt"
+
+
 def test_may_be_missing(worktree: Repo) -> None:
     index_of(worktree).unlink()
     refresh(worktree)
