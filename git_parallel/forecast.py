@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from git_parallel import temporary
 from git_parallel.attributes import Places, Source
+from git_parallel.changes import GITLINK
 from git_parallel.errors import GitError
 from git_parallel.git import Git, Process
 from git_parallel.repository import Repository
@@ -22,7 +23,6 @@ MERGE_TREE = ("merge-tree", "--write-tree", "--stdin", "--messages")
 # What is thrown away need not be small, and what is asked by its id is not looked up as a name.
 HASTY = ("-c", "core.looseCompression=0", "-c", "core.warnAmbiguousRefs=false")
 NOBODY = [f"{role} git parallel <parallel@localhost> 0 +0000" for role in ("author", "committer")]
-GITLINK = "160000"
 SUBMODULE = "submodule"
 ROOM = 1 << 30
 NOWHERE: Mapping[str, Source] = {}

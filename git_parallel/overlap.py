@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from git_parallel.changes import SUBMODULES
 from git_parallel.git import Git
 from git_parallel.history import History
 
@@ -140,7 +141,7 @@ def graph_of(git: Git, tips: Iterable[str], floor: str, trunk: str) -> Graph | N
     arguments = (
         *("-c", "log.showSignature=false", "log", "--stdin", "-z", "--name-status"),
         "--diff-merges=separate",
-        *("--no-renames", "--no-relative", "--ignore-submodules=none", "--no-ext-diff"),
+        *("--no-renames", "--no-relative", SUBMODULES, "--no-ext-diff"),
         *("--no-notes", "--no-mailmap", "--no-color", f"--format={MARK}%H %P"),
     )
     parents, changes = _parse(git.run(*arguments, stdin=asked).out)

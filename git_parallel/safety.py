@@ -12,6 +12,7 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from git_parallel import environment, ignored, submodules, tree
+from git_parallel.changes import SUBMODULES
 from git_parallel.errors import ParallelError
 from git_parallel.git import Git, Process, clean_environment, end, status_path
 from git_parallel.index import copied
@@ -32,7 +33,7 @@ GIT_ARGUMENTS = (
 )
 STATUS = (
     *(*GIT_ARGUMENTS, "status", "--porcelain=v2", "-z", "--no-renames", "-uall"),
-    "--ignore-submodules=none",
+    SUBMODULES,
 )
 CONTENT = (*STATUS, "--ignored=matching")
 
@@ -256,7 +257,7 @@ def _hidden_in(git: Git, prefix: str, present: list[str]) -> Iterator[str]:
         for flag in ("--no-assume-unchanged", "--no-skip-worktree"):
             aside.run("update-index", flag, "-z", "--stdin", stdin=names)
         aside.run("update-index", "-q", "--refresh", ok=(0, 1))  # only touched is not changed
-        changed = aside.fields("diff-files", "--ignore-submodules=none", "--name-only", "-z")
+        changed = aside.fields("diff-files", SUBMODULES, "--name-only", "-z")
     shown = [prefix + name for name in sorted(set(changed) & set(present))]
     if shown:
         way = "git update-index --no-assume-unchanged --no-skip-worktree"
