@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from git_parallel import temporary
+from git_parallel.errors import ParallelError
 from git_parallel.git import Git
 from git_parallel.worktree import Worktree
 
@@ -34,13 +35,20 @@ def refresh(git: Git, worktree: Worktree) -> None:
 
     Whoever wants to write an index while git holds its lock is refused, and git holds it for as
     long as it reads the files. So it reads them for a copy, and the lock is held for a moment only.
+    Raises ParallelError where that fails.
     """
     index = worktree.admin / "index"
-    with contextlib.suppress(FileExistsError, FileNotFoundError):  # it is locked; there is none
+    if not index.exists():
+        return
+    try:
         before = _identity(index)
         with copied(git, index) as aside:
             aside.run("update-index", "-q", "--refresh", ok=(0, 1))
             _exchange(index, Path(aside.environment["GIT_INDEX_FILE"]), before)
+    except FileExistsError:  # whoever holds its lock writes it
+        return
+    except OSError as error:
+        raise ParallelError(f"{index} can't be refreshed: {error.strerror}") from error
 
 
 def _exchange(index: Path, made: Path, before: tuple[int, ...]) -> None:

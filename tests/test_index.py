@@ -1,5 +1,6 @@
 """The index of a task's worktree belongs to whoever works there."""
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from git_parallel import index
+from git_parallel.errors import ParallelError
 from git_parallel.repository import find_repository
 from tests.conftest import Repo, until
 
@@ -92,6 +94,20 @@ def test_an_edit_in_the_second_of_the_index_is_seen_later_too(repo: Repo) -> Non
     os.utime(worktree.path / "readme.txt", (1, 1))
     refresh(worktree)
     assert worktree.git("status", "--porcelain") == " M readme.txt"
+
+
+def test_is_left_as_it_was_where_the_disk_is_full(
+    worktree: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = index_of(worktree).read_bytes()
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(ParallelError, match="index can't be refreshed: No space left on device"):
+        refresh(worktree)
+    assert index_of(worktree).read_bytes() == before
+    assert not index_of(worktree).with_name("index.lock").exists()
 
 
 def test_may_be_missing(worktree: Repo) -> None:
